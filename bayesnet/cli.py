@@ -1,0 +1,448 @@
+"""The command line: `bayesnet diagnose`, `query`, `evaluate`, `cases`, `model`."""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from bayesnet.errors import BayesnetError, did_you_mean
+
+if TYPE_CHECKING:
+    from bayesnet.diagnosis.result import CauseResult, Diagnosis
+    from bayesnet.validation import Case, Evaluation
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    name="bayesnet",
+    help="Why did physical therapy fail for this person's back pain? Exact probabilities, with "
+    "reasons. Decision support for education and research; not a medical device.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+)
+model_app = typer.Typer(help="Check and show models.", no_args_is_help=True)
+app.add_typer(model_app, name="model")
+
+JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON, for machines.")]
+ModelOption = Annotated[
+    str, typer.Option("--model", "-m", help="A shipped model's name, or a model folder.")
+]
+
+
+def _fail(message: str) -> NoReturn:
+    Console(stderr=True, highlight=False, soft_wrap=True).print(
+        f"[bold red]error:[/] {escape(message)}"
+    )
+    raise typer.Exit(2)
+
+
+@contextmanager
+def _clear_errors() -> Iterator[None]:
+    """Errors of ours go to standard error in plain words, with exit code 2."""
+    try:
+        yield
+    except BayesnetError as error:
+        _fail(str(error))
+
+
+def _print_json(data: Any) -> None:
+    sys.stdout.write(json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def _console() -> Console:
+    return Console(highlight=False, soft_wrap=False)
+
+
+@app.callback(invoke_without_command=True)
+def _root(
+    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+) -> None:
+    if version:
+        from bayesnet import __version__
+
+        typer.echo(f"bayesnet {__version__}")
+        raise typer.Exit
+
+
+def _measure(text: str) -> str:
+    from bayesnet.diagnosis.result import MEASURES
+
+    name = text.replace("-", "_")
+    if name not in MEASURES:
+        raise typer.BadParameter(
+            f"{text!r}: expected {', '.join(MEASURES)}.{did_you_mean(text, MEASURES)}"
+        )
+    return name
+
+
+@app.command(
+    epilog="Examples:  bayesnet diagnose patient.yaml  |  bayesnet diagnose --case wahl-2013  |  "
+    'echo \'{"age": 34, "rest_response": "worse"}\' | bayesnet diagnose - --json'
+)
+def diagnose(
+    patient: Annotated[
+        str | None,
+        typer.Argument(help="YAML or JSON file of findings; - for standard input."),
+    ] = None,
+    case: Annotated[
+        str | None, typer.Option("--case", help="A published case instead (see bayesnet cases).")
+    ] = None,
+    model: ModelOption = "pt_failure",
+    by: Annotated[
+        str, typer.Option(help="Rank by necessity, posterior or likelihood-ratio.")
+    ] = "necessity",
+    top: Annotated[int, typer.Option(min=1, help="Causes to show in each group.")] = 6,
+    as_json: JsonFlag = False,
+    plot: Annotated[
+        Path | None, typer.Option(help="Also draw the ranked causes (.png, .svg or .pdf).")
+    ] = None,
+) -> None:
+    """Rank the reasons why PT failed for one patient."""
+    import bayesnet
+    from bayesnet.diagnosis.patient import read_patient
+
+    measure = _measure(by)
+    if (patient is None) == (case is None):
+        _fail("name a patient file (or - for standard input), or a published case with --case ID")
+    with _clear_errors():
+        loaded = bayesnet.load(model)
+        published = _shipped_case(case) if case is not None else None
+        findings = published.evidence() if published else read_patient(str(patient))
+        result = loaded.diagnose(findings)
+    if plot is not None:
+        _save_plot(result, plot, top, measure)
+    if as_json:
+        _print_json(result.to_dict())
+    else:
+        _show_diagnosis(result, published, measure, top)
+
+
+def _save_plot(result: Diagnosis, path: Path, top: int, by: str) -> None:
+    import matplotlib
+
+    matplotlib.use("Agg")
+    axes = result.plot(top=top, by=by)
+    try:
+        axes.figure.savefig(path, bbox_inches="tight", dpi=160)
+    except (OSError, ValueError) as error:
+        _fail(f"cannot write {path}: {error}")
+
+
+def _shipped_case(id: str) -> Case:
+    from bayesnet.errors import CaseFileError
+    from bayesnet.shipped import data_file
+    from bayesnet.validation import read_cases
+
+    cases = {c.id: c for c in read_cases(data_file("cases", "dev_cases.jsonl"))}
+    if id not in cases:
+        raise CaseFileError([f"no shipped case {id!r}.{did_you_mean(id, cases)}"])
+    return cases[id]
+
+
+def _bar(p: float, width: int = 20) -> str:
+    if math.isnan(p):
+        return ""
+    eighths = round(p * width * 8)
+    full, part = divmod(eighths, 8)
+    return "█" * full + ("" if part == 0 else " ▏▎▍▌▋▊▉"[part])
+
+
+def _show_diagnosis(result: Diagnosis, case: Case | None, by: str, top: int) -> None:
+    from bayesnet.diagnosis.words import finding_words, name_of
+
+    out = _console()
+    network = result.model.network
+    if case is not None:
+        out.print(f"[bold]{escape(case.summary)}[/]")
+        out.print(f"[dim]{escape(case.citation)}[/]\n", soft_wrap=True)
+    known = [finding_words(network[v], x) for v, x in result.findings.items() if x is not None]
+    out.print(f"[bold]Known ({len(known)}):[/] " + escape("; ".join(known) or "nothing") + "\n")
+    for group, title in (("diagnoses", "Diagnoses"), ("contributors", "Person and programme")):
+        table = Table(title=title, title_justify="left", box=None, pad_edge=False, expand=False)
+        table.add_column("cause", no_wrap=True)
+        table.add_column("PT failed because of it", no_wrap=True)
+        table.add_column("probability", justify="right")
+        table.add_column("before", justify="right")
+        table.add_column("LR", justify="right")
+        for r in result.ranked(group, by)[:top]:
+            table.add_row(escape(name_of(r)), *_numbers(r))
+        out.print(table)
+        out.print()
+    best = result.ranked("diagnoses", by)[0]
+    out.print(_sentence(best), soft_wrap=True)
+    if case is not None:
+        names = ", ".join(network[c].name for c in case.true_causes)
+        out.print(f"[bold]Published diagnosis:[/] {escape(names)}")
+    out.print(
+        "[dim]PT failed because of it: probability of necessity. probability: that the cause is "
+        "present; before: the same before any finding. LR: what the findings say about it.\n"
+        f"{escape(result.model.disclaimer)}[/]"
+    )
+
+
+def _sentence(r: CauseResult) -> str:
+    from bayesnet.diagnosis.words import name_of, percent, ratio
+
+    text = f"Leading diagnosis: [bold]{escape(name_of(r))}[/], probability {percent(r.posterior)}"
+    if math.isfinite(r.likelihood_ratio):
+        way = "raise" if r.likelihood_ratio >= 1 else "lower"
+        text += f"; the findings {way} its odds {ratio(r.likelihood_ratio)}-fold"
+    if not math.isnan(r.necessity):
+        text += f"; PT failed because of it with probability {percent(r.necessity)}"
+    return text + "."
+
+
+def _numbers(r: CauseResult) -> tuple[str, str, str, str]:
+    from bayesnet.diagnosis.words import percent, ratio
+
+    shown = "" if math.isnan(r.necessity) else f"{percent(r.necessity):>7} [blue]{_bar(r.necessity)}[/]"
+    return shown, percent(r.posterior), percent(r.prior), ratio(r.likelihood_ratio)
+
+
+@app.command(
+    epilog="Examples:  bayesnet query alarm.bif.gz --evidence e.json --json  |  "
+    "bayesnet query pt_failure -v hla_b27 --evidence patient.yaml"
+)
+def query(
+    network: Annotated[
+        str, typer.Argument(help="A .bif or .bif.gz file, a model folder, or a shipped model.")
+    ],
+    evidence: Annotated[
+        str | None,
+        typer.Option("--evidence", "-e", help="YAML or JSON file; - for standard input."),
+    ] = None,
+    variables: Annotated[
+        list[str] | None,
+        typer.Option("--variable", "-v", help="Variables to show (repeat); all by default."),
+    ] = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Exact posteriors of any network, given only the evidence."""
+    import bayesnet
+    from bayesnet.diagnosis.patient import read_patient
+
+    with _clear_errors():
+        model = bayesnet.read_network(network)
+        given = read_patient(evidence) if evidence is not None else {}
+        posterior = model.posterior(variables or None, given)
+    if as_json:
+        _print_json({"network": model.name, **posterior.to_dict()})
+        return
+    table = Table(box=None, pad_edge=False)
+    table.add_column("variable")
+    table.add_column("state")
+    table.add_column("probability", justify="right")
+    for v, states in posterior.items():
+        for i, (state, p) in enumerate(states.items()):
+            table.add_row(escape(v) if i == 0 else "", escape(state), f"{p:.6f}")
+    _console().print(table)
+    _console().print(f"log probability of the evidence: {posterior.log_evidence:.6f}")
+
+
+@app.command(epilog="Example:  bayesnet evaluate data/cases/dev_cases.jsonl --scope findings")
+def evaluate(
+    cases: Annotated[
+        Path | None, typer.Argument(help="Cases, one JSON object a line; the shipped ones by default.")
+    ] = None,
+    model: ModelOption = "pt_failure",
+    scope: Annotated[
+        str, typer.Option(help="all, or findings: only what was known before the tests.")
+    ] = "all",
+    as_json: JsonFlag = False,
+) -> None:
+    """Rank the true cause of published cases, and sum the ranks up."""
+    import bayesnet
+    from bayesnet.shipped import data_file
+    from bayesnet.validation import evaluate as score
+    from bayesnet.validation import read_cases
+    from bayesnet.validation.cases import SCOPES
+
+    if scope not in SCOPES:
+        _fail(f"--scope {scope}: expected {' or '.join(SCOPES)}.{did_you_mean(scope, SCOPES)}")
+    with _clear_errors():
+        loaded = bayesnet.load(model)
+        read = read_cases(cases or data_file("cases", "dev_cases.jsonl"), loaded)
+        with _progress(len(read), "cases") as advance:
+            result = score(loaded, read, scope, advance)
+    if as_json:
+        _print_json(result.to_dict())
+    else:
+        _show_evaluation(result)
+
+
+@contextmanager
+def _progress(total: int, what: str) -> Iterator[Callable[[int], None]]:
+    from rich.progress import Progress
+
+    with Progress(console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(what, total=total)
+        yield lambda done: bar.update(task, completed=done)
+
+
+def _show_evaluation(result: Evaluation) -> None:
+    from bayesnet.diagnosis.result import MEASURES
+    from bayesnet.diagnosis.words import percent
+
+    out = _console()
+    table = Table(title=f"Rank of the primary true cause within its group ({result.scope})",
+                  box=None, pad_edge=False, title_justify="left")
+    table.add_column("case")
+    table.add_column("true cause")
+    for name in ("LR", "necessity", "posterior"):
+        table.add_column(name, justify="right")
+    table.add_column("P(cause)", justify="right")
+    table.add_column("urgency")
+    for s in result.scores:
+        table.add_row(
+            escape(s.case.id), s.primary,
+            *(str(s.ranks[m]) for m in ("likelihood_ratio", "necessity", "posterior")),
+            percent(s.posterior), s.case.urgency,
+        )
+    out.print(table)
+    summary = result.summary()
+    totals = Table(title=f"\n{summary['n']} cases", box=None, pad_edge=False, title_justify="left")
+    totals.add_column("ranked by")
+    for name in ("top 1", "top 3", "top 5", "emergencies in top 3"):
+        totals.add_column(name, justify="right")
+    for m in reversed(MEASURES):
+        entry = summary[m]
+        cells = []
+        for key in ("top_1", "top_3", "top_5", "emergency_recall"):
+            low, high = entry[f"{key}_interval"]
+            value = entry[key]
+            cells.append("-" if value is None else f"{value:.2f} ({low:.2f}-{high:.2f})")
+        totals.add_row(m.replace("_", " "), *cells)
+    out.print(totals)
+    out.print(
+        f"\nlog score {summary['log_score']:.3f} (mean -ln P of the true cause), "
+        f"Brier score {summary['brier']:.4f} (all causes); lower is better for both.\n"
+        "In brackets: 95 % Wilson intervals."
+    )
+
+
+@app.command(name="cases", epilog="Example:  bayesnet diagnose --case wahl-2013")
+def list_cases() -> None:
+    """List the published cases that ship with the package."""
+    from bayesnet.shipped import data_file
+    from bayesnet.validation import read_cases
+
+    table = Table(box=None, pad_edge=False)
+    for name in ("id", "true cause", "urgency"):
+        table.add_column(name, no_wrap=True)
+    table.add_column("summary")
+    with _clear_errors():
+        for c in read_cases(data_file("cases", "dev_cases.jsonl")):
+            table.add_row(escape(c.id), c.true_causes[0], c.urgency, escape(c.summary))
+    _console().print(table)
+
+
+@model_app.command("check", epilog="Example:  bayesnet model check models/pt_failure")
+def check_model(
+    path: Annotated[str, typer.Argument(help="A model folder, or a shipped model's name.")],
+) -> None:
+    """Report every error of a model at once, with file and line."""
+    import bayesnet
+
+    with _clear_errors():
+        model = bayesnet.load(path)
+        document = model.document
+        studies = document.studies
+        recalled = sorted(
+            {i for p in document.parameters for i in p.studies if not studies[i].was_read}
+        )
+    cited = sum(bool(p.studies) for p in document.parameters)
+    n = len(document.parameters)
+    out = _console()
+    out.print(
+        f"{escape(model.name)} {escape(model.version)}: no errors. {len(model.network)} variables, "
+        f"{n} parameters; {cited} ({cited / n:.0%}) cite studies, "
+        f"{n - cited} are expert estimates."
+    )
+    if recalled:
+        out.print(f"Cited rows that were written from memory, not read: {', '.join(recalled)}")
+
+
+@model_app.command("show", epilog="Example:  bayesnet model show pt_failure fever")
+def show_model(
+    path: Annotated[str, typer.Argument(help="A model folder, or a shipped model's name.")] = (
+        "pt_failure"
+    ),
+    variable: Annotated[str | None, typer.Argument(help="Show this variable only.")] = None,
+) -> None:
+    """List the variables of a model, or everything about one: states, parents, numbers, studies."""
+    import bayesnet
+
+    out = _console()
+    with _clear_errors():
+        model = bayesnet.load(path)
+        network, document = model.network, model.document
+        if variable is None:
+            table = Table(box=None, pad_edge=False)
+            for name in ("id", "role", "states", "kind", "parents"):
+                table.add_column(name)
+            for v in network.variables.values():
+                table.add_row(v.id, v.role, ", ".join(v.states), network.distributions[v.id].kind,
+                              ", ".join(network.parents(v.id)))
+            out.print(table)
+            return
+        if variable not in network:
+            _fail(f"no variable {variable!r}.{did_you_mean(variable, network.variables)}")
+        v = network[variable]
+        out.print(f"[bold]{escape(v.name)}[/] ({v.id}), {v.role}, {v.group}")
+        if v.ask:
+            out.print(escape(v.ask))
+        if v.note:
+            out.print(f"[dim]{escape(v.note)}[/]")
+        marginal = model.posterior(variable)[variable]
+        out.print("Before anything is known: "
+                  + ", ".join(f"{s} {p:.4g}" for s, p in marginal.items()))
+        table = Table(title=f"\n{network.distributions[v.id].kind}", box=None, pad_edge=False,
+                      title_justify="left")
+        for name in ("parameter", "value", "spread", "from"):
+            table.add_column(name)
+        cited: dict[str, str] = {}
+        for p in document.parameters:
+            if p.variable == variable:
+                cited |= {i: document.studies[i].citation for i in p.studies}
+                spread = "" if p.spread is None else (
+                    f"n = {p.spread:g}" if isinstance(p.spread, float) else
+                    f"{p.spread[0]:g}-{p.spread[1]:g}")
+                origin = "; ".join(filter(None, [", ".join(p.studies), p.expert]))
+                table.add_row(" ".join(p.key) or "prior", escape(_value(p.value)), spread,
+                              escape(origin))
+        out.print(table)
+        for id, citation in cited.items():
+            mark = "" if document.studies[id].was_read else " [from memory, not read]"
+            out.print(f"[dim]{id}  {escape(citation + mark)}[/]", soft_wrap=True)
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{k} {_value(v) if not isinstance(v, dict) else '(' + _value(v) + ')'}"
+                         for k, v in value.items())
+    return f"{value:g}"
+
+
+@model_app.command("schema", epilog="Example:  bayesnet model schema > bayesnet.schema.json")
+def print_schema() -> None:
+    """Print the JSON Schema of model files, for editors."""
+    from bayesnet.modelfile.schema import json_schema
+
+    _print_json(json_schema())
+
+
+def main() -> None:
+    """Entry point of the `bayesnet` command."""
+    app()

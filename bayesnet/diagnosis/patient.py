@@ -1,0 +1,95 @@
+"""Read one patient's findings from YAML or JSON, and say what is wrong with them, all at once."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from bayesnet.errors import EvidenceError, Problem
+
+__all__ = ["parse_patient", "read_patient"]
+
+
+def read_patient(path: str) -> dict[str, Any]:
+    """Findings from a YAML or JSON file, or from standard input when `path` is `-`.
+
+    The file is a mapping of variable to value; the keys `findings` and `tests` (as in the case
+    files) may hold such mappings instead.
+
+    Raises
+    ------
+    EvidenceError
+        When the file cannot be read, is malformed (with the line), or repeats a key.
+    """
+    if path == "-":
+        return parse_patient(sys.stdin.buffer.read(), "standard input")
+    try:
+        raw = Path(path).read_bytes()
+    except OSError as error:
+        raise EvidenceError([Problem(f"cannot be read: {error.strerror}", path)]) from error
+    return parse_patient(raw, path)
+
+
+def parse_patient(raw: bytes | str, name: str) -> dict[str, Any]:
+    """Like `read_patient`, from text."""
+    text = _decoded(raw, name)
+    if text.lstrip()[:1] == "{":
+        data = _json(text, name)
+    else:
+        from bayesnet.modelfile.source import parse_yaml
+
+        source = parse_yaml(text, name)
+        if source.problems:
+            raise EvidenceError(source.problems)
+        data = source.data
+    if data is None:
+        data = {}
+    if not isinstance(data, dict):
+        raise EvidenceError(
+            [Problem(f"expected a mapping such as `age: 54`, not {type(data).__name__}", name)]
+        )
+    if isinstance(data.get("findings"), Mapping):
+        tests = data.get("tests") or {}
+        both = sorted(set(data["findings"]) & set(tests))
+        if both:
+            raise EvidenceError(
+                [Problem(f"{k!r} is in both findings and tests; keep one", name) for k in both]
+            )
+        data = {**data["findings"], **tests}
+    return data
+
+
+def _decoded(raw: bytes | str, name: str) -> str:
+    if isinstance(raw, str):
+        return raw
+    try:
+        return raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise EvidenceError([Problem(f"is not UTF-8 text (byte {error.start})", name)]) from error
+
+
+def _json(text: str, name: str) -> Any:
+    repeated: list[str] = []
+
+    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        out: dict[str, Any] = {}
+        for key, value in pairs:
+            if key in out:
+                repeated.append(key)
+            out[key] = value
+        return out
+
+    try:
+        data = json.loads(text, object_pairs_hook=unique)
+    except (json.JSONDecodeError, RecursionError) as error:
+        line = getattr(error, "lineno", 1)
+        said = getattr(error, "msg", "nested too deeply")
+        raise EvidenceError([Problem(f"is not valid JSON: {said}", f"{name}:{line}")]) from error
+    if repeated:
+        raise EvidenceError(
+            [Problem(f"{key!r} is given twice; keep one", name) for key in dict.fromkeys(repeated)]
+        )
+    return data

@@ -1,0 +1,323 @@
+"""The answer for one patient: every cause with three numbers, because three questions are asked."""
+
+from __future__ import annotations
+
+import html
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from bayesnet.diagnosis.necessity import necessity, outcome_links
+from bayesnet.errors import did_you_mean
+from bayesnet.inference import Findings, likelihoods_of
+from bayesnet.network import NoisyMax
+from bayesnet.network.factor import FloatArray
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
+
+    from bayesnet.model import DiagnosticModel
+
+__all__ = ["FAMILY_GROUPS", "MEASURES", "CauseResult", "Diagnosis", "diagnose"]
+
+#: Contributors (missed exercises, fear ...) are present in half of all patients, diagnoses in few;
+#: ranked in one list, the first would bury the second.
+FAMILY_GROUPS = {
+    "underlying": "diagnoses",
+    "structural": "diagnoses",
+    "fallback": "diagnoses",
+    "psychosocial": "contributors",
+    "programme": "contributors",
+}
+MEASURES = ("necessity", "posterior", "likelihood_ratio")
+
+
+@dataclass(frozen=True, slots=True)
+class CauseResult:
+    """One cause of one patient.
+
+    Attributes
+    ----------
+    cause, label, family, group : str
+    posterior : float
+        P(present in any degree | findings, PT failed): how probable is it here?
+    prior : float
+        The same before any finding, PT failed.
+    likelihood_ratio : float
+        Posterior odds over prior odds: what do the findings say, whatever the base rate?
+    necessity : float
+        P(present, and PT would have succeeded without its direct link to failure | findings, PT
+        failed): did PT fail because of it? NaN when the outcome is not taken as present.
+    states : dict state -> probability
+        The posterior of every state.
+    """
+
+    cause: str
+    label: str
+    family: str
+    group: str
+    posterior: float
+    prior: float
+    likelihood_ratio: float
+    necessity: float
+    states: Mapping[str, float]
+
+    @property
+    def state(self) -> str:
+        """The most probable state in which the cause is present."""
+        present = list(self.states)[1:]
+        return max(present, key=self.states.__getitem__)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data, for JSON; numbers that do not exist are None."""
+        return {
+            "cause": self.cause,
+            "label": self.label,
+            "state": self.state,
+            "family": self.family,
+            "group": self.group,
+            "posterior": self.posterior,
+            "prior": self.prior,
+            "likelihood_ratio": _finite(self.likelihood_ratio),
+            "necessity": _finite(self.necessity),
+            "states": dict(self.states),
+        }
+
+
+def _finite(x: float) -> float | None:
+    return x if math.isfinite(x) else None
+
+
+@dataclass(frozen=True, eq=False)
+class Diagnosis:
+    """Why PT failed for one patient.
+
+    Attributes
+    ----------
+    model : DiagnosticModel
+    findings : dict
+        As given.
+    results : tuple of CauseResult
+        Diagnoses first, then contributors, each by falling necessity.
+    log_evidence : float
+        Natural log of the probability of the findings (the outcome among them).
+    """
+
+    model: DiagnosticModel = field(repr=False)
+    findings: Mapping[str, Any]
+    results: tuple[CauseResult, ...]
+    log_evidence: float
+
+    def __getitem__(self, cause: str) -> CauseResult:
+        for result in self.results:
+            if result.cause == cause:
+                return result
+        raise KeyError(f"no cause {cause!r}.{did_you_mean(cause, [r.cause for r in self.results])}")
+
+    @cached_property
+    def causes(self) -> pd.DataFrame:
+        """All causes, one a row, ranked by necessity within diagnoses and contributors."""
+        import pandas as pd
+
+        columns = ["cause", "state", "family", "group", "posterior", "prior", "likelihood_ratio",
+                   "necessity"]
+        return pd.DataFrame(
+            [[getattr(r, c) for c in columns] for r in self.results], columns=columns
+        )
+
+    def ranked(self, group: str | None = None, by: str = "necessity") -> list[CauseResult]:
+        """The causes of one group (`diagnoses`, `contributors`; all by default), best first.
+
+        Parameters
+        ----------
+        group : str, optional
+        by : str
+            `necessity`, `posterior` or `likelihood_ratio`.
+        """
+        if by not in MEASURES:
+            raise ValueError(f"by={by!r}: expected {', '.join(MEASURES)}.{did_you_mean(by, MEASURES)}")
+        groups = sorted(set(FAMILY_GROUPS.values()))
+        if group is not None and group not in groups:
+            raise ValueError(
+                f"group={group!r}: expected {' or '.join(groups)}.{did_you_mean(group, groups)}"
+            )
+        chosen = [r for r in self.results if group is None or r.group == group]
+        return sorted(chosen, key=lambda r: _sort_key(getattr(r, by)))
+
+    @property
+    def diagnoses(self) -> pd.DataFrame:
+        """The rows of `causes` that are diagnoses (underlying, structural, fallback)."""
+        return self._rows_of("diagnoses")
+
+    @property
+    def contributors(self) -> pd.DataFrame:
+        """The rows of `causes` that lie in the person or the programme."""
+        return self._rows_of("contributors")
+
+    def _rows_of(self, group: str) -> pd.DataFrame:
+        return self.causes[self.causes["group"] == group].reset_index(drop=True)
+
+    def posterior(self, *variables: str) -> Mapping[str, Mapping[str, float]]:
+        """Posteriors of any variables (an unasked finding, a mechanism) for this patient."""
+        findings = dict(self.findings)
+        if self.model.outcome is not None:
+            findings.setdefault(self.model.outcome, True)
+        return self.model.posterior(variables or None, findings)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data, for JSON."""
+        return {
+            "model": self.model.name,
+            "version": self.model.version,
+            "findings": dict(self.findings),
+            "log_evidence": self.log_evidence,
+            "causes": [r.to_dict() for r in self.results],
+            "disclaimer": self.model.disclaimer,
+        }
+
+    def plot(self, ax: Axes | None = None, top: int = 8, by: str = "necessity") -> Axes:
+        """Draw the leading causes (see `bayesnet.viz.causes_figure.plot_causes`)."""
+        from bayesnet.viz.causes_figure import plot_causes
+
+        return plot_causes(self, ax=ax, top=top, by=by)
+
+    def summary(self, top: int = 5) -> str:
+        """A few plain sentences and the leading causes."""
+        from bayesnet.diagnosis.words import summary
+
+        return summary(self, top)
+
+    def __repr__(self) -> str:
+        return self.summary()
+
+    def _repr_html_(self) -> str:
+        parts = []
+        for group, title in (("diagnoses", "Diagnoses"), ("contributors", "Contributors")):
+            rows = "".join(_html_row(r) for r in self.ranked(group)[:6])
+            parts.append(
+                f"<tr><th colspan='5' style='text-align:left;padding-top:.6em'>{title}</th></tr>"
+                + rows
+            )
+        head = "".join(
+            f"<th style='text-align:{a}'>{t}</th>"
+            for t, a in (("", "left"), ("PT failed because of it", "left"), ("probability", "right"),
+                         ("before findings", "right"), ("findings' weight (LR)", "right"))
+        )
+        return (
+            f"<table style='border-collapse:collapse'><tr>{head}</tr>{''.join(parts)}</table>"
+            f"<p><small>{html.escape(self.model.name)} {html.escape(self.model.version)}. "
+            f"{html.escape(self.model.disclaimer)}</small></p>"
+        )
+
+
+def _sort_key(value: float) -> float:
+    return math.inf if math.isnan(value) else -value
+
+
+def _html_row(r: CauseResult) -> str:
+    from bayesnet.diagnosis.words import name_of, ratio
+
+    share = 0.0 if math.isnan(r.necessity) else r.necessity
+    shown = "" if math.isnan(r.necessity) else f"{r.necessity:.1%}"
+    bar = (
+        "<div style='display:inline-block;width:120px;background:#e8e8e8'>"
+        f"<div style='width:{120 * share:.0f}px;background:#0072B2;height:.8em'></div></div> {shown}"
+    )
+    return (
+        f"<tr><td style='text-align:left'>{html.escape(name_of(r))}</td>"
+        f"<td style='text-align:left'>{bar}</td><td>{r.posterior:.1%}</td><td>{r.prior:.1%}</td>"
+        f"<td>{ratio(r.likelihood_ratio)}</td></tr>"
+    )
+
+
+def likelihood_ratio(posterior: FloatArray, prior: FloatArray) -> float:
+    """Posterior odds of presence over prior odds, from the distributions over all states."""
+    present, before = float(posterior[1:].sum()), float(prior[1:].sum())
+    absent, absent_before = float(posterior[0]), float(prior[0])
+    if before == 0 or absent_before == 0:
+        return math.nan
+    if absent == 0:
+        return math.inf
+    return (present / absent) / (before / absent_before)
+
+
+def diagnose(model: DiagnosticModel, findings: Findings) -> Diagnosis:
+    """Rank the causes for one patient (see `DiagnosticModel.diagnose`)."""
+    network, outcome = model.network, model.outcome
+    vectors = likelihoods_of(network, findings)
+    if outcome is not None and outcome not in findings:
+        vectors[outcome] = np.array([0.0, 1.0])
+    told = vectors.get(outcome) if outcome is not None else None
+    rows = [vectors]
+    failed = outcome is not None and told is not None and told[0] == 0
+    if failed:
+        assert outcome is not None
+        rows.append({**vectors, outcome: np.array([1.0, 0.0])})
+    marginals = model.run(rows, model.causes)
+    if not np.isfinite(marginals.log_evidence[0]):
+        raise model.impossible(vectors)
+    posterior = {c: marginals.posteriors[c][0] for c in model.causes}
+    needed: Mapping[str, float] = {}
+    if failed:
+        needed = _necessity(model, rows[1], marginals.posteriors, marginals.log_evidence)
+    priors = model.cause_priors(told)
+    results = []
+    for c in model.causes:
+        variable = network[c]
+        results.append(
+            CauseResult(
+                cause=c,
+                label=variable.name,
+                family=variable.group,
+                group=FAMILY_GROUPS.get(variable.group, "diagnoses"),
+                posterior=float(posterior[c][1:].sum()),
+                prior=float(priors[c][1:].sum()),
+                likelihood_ratio=likelihood_ratio(posterior[c], priors[c]),
+                necessity=needed.get(c, 0.0 if failed else math.nan),
+                states=dict(zip(variable.states, posterior[c].tolist(), strict=True)),
+            )
+        )
+    order = list(dict.fromkeys(FAMILY_GROUPS.values()))
+    results.sort(key=lambda r: (order.index(r.group), _sort_key(r.necessity), -r.posterior))
+    return Diagnosis(model, dict(findings), tuple(results), float(marginals.log_evidence[0]))
+
+
+def _necessity(
+    model: DiagnosticModel,
+    success_row: Mapping[str, FloatArray],
+    posteriors: Mapping[str, FloatArray],
+    log_evidence: FloatArray,
+) -> dict[str, float]:
+    outcome = model.outcome
+    assert outcome is not None
+    links = outcome_links(model.network, outcome)
+    certain = {c for c, link in links.items() if (link >= 1).any()}
+    ratio = float(np.exp(log_evidence[1] - log_evidence[0]))
+    found = {}
+    if np.isfinite(log_evidence[1]):
+        found = necessity(
+            {c: link for c, link in links.items() if c not in certain},
+            {c: x[1] for c, x in posteriors.items()},
+            ratio,
+        )
+    for c in certain & set(model.causes):
+        # A link of one cannot be divided out: ask the network that lacks it.
+        success = model.without_outcome_link(c).run([success_row], ()).log_evidence[0]
+        found[c] = float(np.exp(success - log_evidence[0])) - ratio
+    return found
+
+
+def without_link(distribution: NoisyMax, parent: str) -> NoisyMax:
+    """The same noisy-MAX with the link of one parent removed."""
+    keep = [i for i, p in enumerate(distribution.parents) if p != parent]
+    return NoisyMax(
+        tuple(distribution.parents[i] for i in keep),
+        tuple(distribution.links[i] for i in keep),
+        distribution.leak,
+        distribution.toward_first,
+    )

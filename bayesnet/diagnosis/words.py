@@ -1,0 +1,78 @@
+"""Plain sentences about a diagnosis."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+from bayesnet.network import Variable
+
+if TYPE_CHECKING:
+    from bayesnet.diagnosis.result import CauseResult, Diagnosis
+
+__all__ = ["finding_words", "name_of", "percent", "ratio", "summary"]
+
+
+def percent(p: float) -> str:
+    """A probability for people: never 0 % or 100 % unless it is exactly that."""
+    if math.isnan(p):
+        return "-"
+    if p in (0.0, 1.0):
+        return f"{p:.0%}"
+    if p < 0.001:
+        return "<0.1 %"
+    if p > 0.999:
+        return ">99.9 %"
+    return f"{100 * p:.1f} %" if p < 0.1 or p > 0.9 else f"{100 * p:.0f} %"
+
+
+def ratio(x: float) -> str:
+    """A likelihood ratio for people."""
+    if math.isnan(x):
+        return "-"
+    if math.isinf(x):
+        return "certain"
+    if x >= 10:
+        return f"{x:,.0f}"
+    return f"{x:.1f}" if x >= 0.95 else f"{x:.2g}"
+
+
+def name_of(result: CauseResult) -> str:
+    """The label, with the most probable grade where the cause has grades."""
+    if len(result.states) > 2:
+        return f"{result.label} ({result.state.replace('_', ' ')})"
+    return result.label
+
+
+def finding_words(variable: Variable, value: Any) -> str:
+    """A finding as people read it, for example `Fever: absent`."""
+    if isinstance(value, bool):
+        value = variable.states[int(value)] if variable.is_two_state else value
+    if isinstance(value, list | tuple):
+        value = " or ".join(str(v) for v in value)
+    if isinstance(value, dict):
+        value = "uncertain (" + ", ".join(f"{s} {x:g}" for s, x in value.items()) + ")"
+    unit = f" {variable.bins.unit}" if variable.bins and isinstance(value, int | float) else ""
+    return f"{variable.name}: {str(value).replace('_', ' ')}{unit}"
+
+
+def summary(diagnosis: Diagnosis, top: int) -> str:
+    """The leading causes of both groups as text, with what the numbers mean and the disclaimer."""
+    lines = [f"Why PT failed, given {len(diagnosis.findings)} findings ({diagnosis.model.name} "
+             f"{diagnosis.model.version})"]
+    for group in ("diagnoses", "contributors"):
+        ranked = diagnosis.ranked(group)[:top]
+        width = max(len(name_of(r)) for r in ranked)
+        lines.append(f"\n{group.capitalize():<{width}}  because of it  probability  before    LR")
+        lines += [
+            f"{name_of(r):<{width}}  {percent(r.necessity):>13}  {percent(r.posterior):>11}  "
+            f"{percent(r.prior):>6}  {ratio(r.likelihood_ratio):>4}"
+            for r in ranked
+        ]
+    lines.append(
+        "\nbecause of it: probability that PT failed because of this cause; probability: that it is "
+        "present;\nbefore: the same before any finding; LR: what the findings say (posterior odds / "
+        "prior odds)."
+    )
+    lines.append(diagnosis.model.disclaimer)
+    return "\n".join(lines)

@@ -1,0 +1,131 @@
+"""Errors that say what is wrong, where, and what to write instead."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Self
+
+__all__ = [
+    "BayesnetError",
+    "CaseFileError",
+    "EvidenceError",
+    "ImpossibleEvidenceError",
+    "ModelFileError",
+    "NetworkError",
+    "NetworkFileError",
+    "Problem",
+    "TooLargeError",
+    "did_you_mean",
+]
+
+
+class BayesnetError(Exception):
+    """Base class of every error that bayesnet raises on purpose."""
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing that is wrong, and where.
+
+    Attributes
+    ----------
+    message : str
+        What is wrong and what was expected.
+    where : str
+        File and line, row, variable or key; empty when there is no better place to point at.
+    """
+
+    message: str
+    where: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.message}" if self.where else self.message
+
+
+class _ListOfProblems(BayesnetError, ValueError):
+    """An error that reports every problem found, not only the first."""
+
+    headline = "{n} problem(s)"
+
+    def __init__(self, problems: Iterable[Problem | str], subject: str = "") -> None:
+        self.problems: tuple[Problem, ...] = tuple(
+            p if isinstance(p, Problem) else Problem(p) for p in problems
+        )
+        self.subject = subject
+        super().__init__(self._text())
+
+    def _text(self) -> str:
+        if len(self.problems) == 1 and not self.subject:
+            return str(self.problems[0])
+        count = len(self.problems)
+        noun = "problem" if count == 1 else "problems"
+        head = f"{count} {noun}" + (f" in {self.subject}" if self.subject else "")
+        return "\n".join([head + ":", *(f"  - {p}" for p in self.problems)])
+
+    def within(self, subject: str) -> Self:
+        """The same problems, said of `subject` (a file, a row)."""
+        return type(self)(self.problems, subject)
+
+
+class NetworkError(_ListOfProblems):
+    """The variables and distributions do not make a Bayesian network."""
+
+
+class ModelFileError(_ListOfProblems):
+    """A model folder cannot be read; every problem has its file and line."""
+
+
+class NetworkFileError(_ListOfProblems):
+    """A network file of another format (BIF ...) cannot be read."""
+
+
+class CaseFileError(_ListOfProblems):
+    """A file of published cases cannot be read."""
+
+
+class EvidenceError(_ListOfProblems):
+    """A patient's findings are not understood: unknown id or state, wrong type, out of range."""
+
+
+class ImpossibleEvidenceError(BayesnetError, ValueError):
+    """The findings together have probability zero under the network.
+
+    Attributes
+    ----------
+    clashing : tuple of str
+        A smallest set of findings that cannot hold together.
+    """
+
+    def __init__(self, message: str, clashing: Sequence[str] = ()) -> None:
+        super().__init__(message)
+        self.clashing = tuple(clashing)
+
+
+class TooLargeError(BayesnetError, MemoryError):
+    """A table that an exact answer needs would not fit; the message gives its size."""
+
+
+def did_you_mean(word: object, known: Iterable[str], count: int = 3) -> str:
+    """`" Did you mean ...?"` with the closest known words, or an empty string.
+
+    Parameters
+    ----------
+    word : object
+        What was written.
+    known : iterable of str
+        What could have been written.
+    count : int
+        The most suggestions to give.
+    """
+    text = str(word).strip().lower().replace(" ", "_").replace("-", "_")
+    options = {k.lower().replace("-", "_"): k for k in known}
+    close = difflib.get_close_matches(text, options, n=count, cutoff=0.6)
+    if len(close) < count and len(text) >= 4:
+        close += [k for k in options if k not in close and (text in k or k in text)]
+    if not close:
+        return ""
+    names = [options[c] for c in close[:count]]
+    listed = names[0] if len(names) == 1 else ", ".join(names[:-1]) + " or " + names[-1]
+    return f" Did you mean {listed}?"

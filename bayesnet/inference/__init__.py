@@ -1,0 +1,23 @@
+"""Compile a network once, then answer for many patients, exactly."""
+
+from bayesnet.inference.evidence import (
+    Findings,
+    likelihood_of,
+    likelihood_row,
+    likelihoods_of,
+    stack_rows,
+)
+from bayesnet.inference.program import Program, compile_program
+from bayesnet.inference.run import Marginals, run
+
+__all__ = [
+    "Findings",
+    "Marginals",
+    "Program",
+    "compile_program",
+    "likelihood_of",
+    "likelihood_row",
+    "likelihoods_of",
+    "run",
+    "stack_rows",
+]

@@ -1,0 +1,432 @@
+"""A network ready to be asked: plain queries on any network, diagnosis on a clinical model."""
+
+from __future__ import annotations
+
+import html
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from bayesnet.errors import (
+    EvidenceError,
+    ImpossibleEvidenceError,
+    ModelFileError,
+    NetworkFileError,
+    Problem,
+    did_you_mean,
+)
+from bayesnet.inference import (
+    Findings,
+    Marginals,
+    Program,
+    compile_program,
+    likelihoods_of,
+    run,
+    stack_rows,
+)
+from bayesnet.network import Network, NoisyMax, Table
+from bayesnet.network.factor import FloatArray
+from bayesnet.shipped import model_folder, shipped_models
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
+
+    from bayesnet.diagnosis.result import Diagnosis
+    from bayesnet.modelfile import ModelDocument
+
+__all__ = ["DiagnosticModel", "Model", "Posterior", "from_pgmpy", "load", "read_network"]
+
+#: Clique-table entries times questions up to which rounded tables are pruned question by question.
+LARGEST_PRUNED_BATCH = 2e8
+
+
+@dataclass(frozen=True, eq=False)
+class Posterior(Mapping[str, Mapping[str, float]]):
+    """Exact posterior distributions of some variables.
+
+    Behaves as a mapping: `posterior["disc_herniation"]["present"]`.
+
+    Attributes
+    ----------
+    distributions : dict id -> dict state -> probability
+    log_evidence : float
+        Natural log of the probability of the evidence.
+    """
+
+    distributions: Mapping[str, Mapping[str, float]]
+    log_evidence: float
+
+    def __getitem__(self, variable: str) -> Mapping[str, float]:
+        if variable not in self.distributions:
+            raise KeyError(
+                f"{variable!r} was not asked for.{did_you_mean(variable, self.distributions)}"
+            )
+        return self.distributions[variable]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.distributions)
+
+    def __len__(self) -> int:
+        return len(self.distributions)
+
+    def to_frame(self) -> pd.DataFrame:
+        """Tidy: one row a variable and state, columns variable, state, probability."""
+        import pandas as pd
+
+        return pd.DataFrame(
+            [(v, s, p) for v, states in self.distributions.items() for s, p in states.items()],
+            columns=["variable", "state", "probability"],
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data, for JSON."""
+        return {
+            "log_evidence": self.log_evidence,
+            "posteriors": {v: dict(d) for v, d in self.distributions.items()},
+        }
+
+    def __repr__(self) -> str:
+        lines = []
+        for v, states in self.distributions.items():
+            lines.append(f"{v}: " + ", ".join(f"{s} {p:.4g}" for s, p in states.items()))
+        return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        rows = "".join(
+            f"<tr><th style='text-align:left'>{html.escape(v)}</th><td style='text-align:left'>"
+            + ", ".join(f"{html.escape(s)} <b>{p:.3g}</b>" for s, p in states.items())
+            + "</td></tr>"
+            for v, states in self.distributions.items()
+        )
+        return f"<table>{rows}</table>"
+
+
+class Model:
+    """Any Bayesian network, compiled on first use.
+
+    Parameters
+    ----------
+    network : Network
+    """
+
+    def __init__(self, network: Network) -> None:
+        self.network = network
+
+    @property
+    def name(self) -> str:
+        """The network's name."""
+        return self.network.name
+
+    @cached_property
+    def program(self) -> Program:
+        """The compiled network."""
+        return compile_program(self.network)
+
+    @cached_property
+    def variables(self) -> pd.DataFrame:
+        """One row a variable: label, role, group, states, parents, kind of distribution, question."""
+        import pandas as pd
+
+        network = self.network
+        return pd.DataFrame(
+            [
+                (v.id, v.name, v.role, v.group, list(v.states), list(network.parents(v.id)),
+                 network.distributions[v.id].kind, v.ask)
+                for v in network.variables.values()
+            ],
+            columns=["id", "label", "role", "group", "states", "parents", "kind", "ask"],
+        ).set_index("id")
+
+    def posterior(
+        self, variables: str | Iterable[str] | None = None, evidence: Findings | None = None
+    ) -> Posterior:
+        """Exact posteriors, given only `evidence`.
+
+        Parameters
+        ----------
+        variables : id or iterable of ids, optional
+            All variables by default.
+        evidence : mapping, optional
+            Variable to state, list of possible states, `{state: likelihood}` (virtual evidence),
+            true/false, a number where the variable has bins, or None for not known.
+
+        Raises
+        ------
+        EvidenceError
+            Listing everything in `evidence` or `variables` that is not understood.
+        ImpossibleEvidenceError
+            When the evidence has probability zero; it names the findings that clash.
+        """
+        asked = self._asked(variables)
+        vectors = likelihoods_of(self.network, evidence or {})
+        if self._rounded:
+            marginals = self._run_pruned(vectors, asked)
+        else:
+            marginals = self.run([vectors], asked)
+        if not np.isfinite(marginals.log_evidence[0]):
+            raise self.impossible(vectors)
+        return Posterior(
+            {
+                v: dict(
+                    zip(
+                        self.network[v].states,
+                        marginals.posteriors[v][0].tolist(),
+                        strict=True,
+                    )
+                )
+                for v in asked
+            },
+            float(marginals.log_evidence[0]),
+        )
+
+    @cached_property
+    def _rounded(self) -> tuple[str, ...]:
+        """Variables whose tables were rounded in their file, so that rows do not sum to one."""
+        return tuple(
+            v
+            for v, d in self.network.distributions.items()
+            if isinstance(d, Table) and np.abs(d.probabilities.sum(axis=-1) - 1).max() > 1e-12
+        )
+
+    @cached_property
+    def _rounded_program(self) -> Program:
+        return compile_program(self.network, free=self._rounded)
+
+    def _run_pruned(self, vectors: Mapping[str, FloatArray], asked: list[str]) -> Marginals:
+        """Posteriors where rounded rows count only upstream of the evidence and the question.
+
+        Variables that are neither asked about, observed, nor upstream of either cannot matter, so
+        their rows are made to sum to one; the others are taken as the file gives them. This is what
+        leaving such "barren" variables out means, as pgmpy and pyAgrum do; every question then has
+        tables of its own, and is a row of the batch.
+        """
+        program = self._rounded_program
+        questions: list[str | None] = [None, *asked]
+        if program.elimination.entries * len(questions) > LARGEST_PRUNED_BATCH:
+            return self.run([vectors], asked)
+        upstream = [self.network.ancestors([*vectors, *([q] if q else [])]) for q in questions]
+        tables = {}
+        for v in self._rounded:
+            written = self.network.table(v)
+            exact = written / written.sum(axis=-1, keepdims=True)
+            tables[v] = np.stack([written if v in u else exact for u in upstream])
+        row = stack_rows(program, [vectors])
+        found = run(program, np.repeat(row, len(questions), axis=0), asked, tables)
+        return Marginals(
+            {v: found.posteriors[v][i : i + 1] for i, v in enumerate(questions) if v is not None},
+            found.log_evidence[:1],
+        )
+
+    def _asked(self, variables: str | Iterable[str] | None) -> list[str]:
+        if variables is None:
+            return list(self.network.variables)
+        asked = [variables] if isinstance(variables, str) else list(variables)
+        unknown = [
+            Problem(f"unknown variable {v!r}.{did_you_mean(v, self.network.variables)}")
+            for v in asked
+            if v not in self.network
+        ]
+        if unknown:
+            raise EvidenceError(unknown)
+        return asked
+
+    def run(
+        self, rows: Iterable[Mapping[str, FloatArray]], targets: Iterable[str] | None = None
+    ) -> Marginals:
+        """Posteriors of `targets` for several patients given as likelihood vectors."""
+        return run(self.program, stack_rows(self.program, list(rows)), targets)
+
+    def impossible(self, vectors: Mapping[str, FloatArray]) -> ImpossibleEvidenceError:
+        """The error that names a smallest set of findings that cannot hold together.
+
+        Findings are left out one at a time; one without which the rest is still impossible is not
+        part of the clash.
+        """
+        clash = dict(vectors)
+        for v in list(clash):
+            rest = {u: x for u, x in clash.items() if u != v}
+            if not np.isfinite(self.run([rest], ()).log_evidence[0]):
+                clash = rest
+        shown = [f"{v} = {self._state_words(v, vector)}" for v, vector in clash.items()]
+        return ImpossibleEvidenceError(
+            "the model holds these findings to be impossible together: "
+            + "; ".join(shown)
+            + ". Check them, or leave one out.",
+            list(clash),
+        )
+
+    def _state_words(self, variable: str, vector: FloatArray) -> str:
+        states = self.network[variable].states
+        return " or ".join(s for s, x in zip(states, vector, strict=True) if x > 0)
+
+    def to_pgmpy(self) -> Any:
+        """The network as a pgmpy `DiscreteBayesianNetwork`."""
+        return self.network.to_pgmpy()
+
+    def plot(self, ax: Axes | None = None) -> Axes:
+        """Draw the network (see `bayesnet.viz.network_figure.plot_network`)."""
+        from bayesnet.viz.network_figure import plot_network
+
+        return plot_network(self.network, ax=ax)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} of {self.network!r}>"
+
+    def _repr_html_(self) -> str:
+        network = self.network
+        roles: dict[str, int] = {}
+        for v in network.variables.values():
+            roles[v.role or "variable"] = roles.get(v.role or "variable", 0) + 1
+        counts = ", ".join(f"{n} {role}" for role, n in roles.items())
+        return f"<b>{html.escape(network.name or 'network')}</b>: {counts}"
+
+
+class DiagnosticModel(Model):
+    """A clinical model: causes, findings, and an outcome to explain.
+
+    Parameters
+    ----------
+    document : ModelDocument
+        As read from its folder.
+    """
+
+    def __init__(self, document: ModelDocument) -> None:
+        super().__init__(document.network)
+        self.document = document
+
+    @property
+    def version(self) -> str:
+        """The version of the model's content."""
+        return self.document.manifest.version
+
+    @property
+    def disclaimer(self) -> str:
+        """What the model is not; shown wherever results are."""
+        return self.document.manifest.disclaimer
+
+    @property
+    def outcome(self) -> str | None:
+        """The variable whose presence is to be explained."""
+        return self.document.manifest.outcome
+
+    @property
+    def causes(self) -> tuple[str, ...]:
+        """Ids of the causes."""
+        return self.network.of_role("cause")
+
+    def diagnose(self, findings: Findings) -> Diagnosis:
+        """Rank the reasons why PT failed in this person.
+
+        Parameters
+        ----------
+        findings : mapping
+            As `evidence` of `posterior`. The outcome is taken as present unless `findings` says
+            otherwise (None for unknown).
+
+        Returns
+        -------
+        Diagnosis
+            With `causes` (a DataFrame), `explain`-able per cause, and text, HTML and JSON forms.
+
+        Raises
+        ------
+        EvidenceError, ImpossibleEvidenceError
+        """
+        from bayesnet.diagnosis.result import diagnose
+
+        return diagnose(self, findings)
+
+    @cached_property
+    def _priors(self) -> dict[tuple[float, ...], dict[str, FloatArray]]:
+        return {}
+
+    def cause_priors(self, outcome: FloatArray | None) -> dict[str, FloatArray]:
+        """P(cause) given only what is said of the outcome; computed once for each `outcome`."""
+        key = () if outcome is None else tuple(outcome.tolist())
+        if key not in self._priors:
+            given = {} if outcome is None or self.outcome is None else {self.outcome: outcome}
+            marginals = self.run([given], self.causes)
+            self._priors[key] = {c: marginals.posteriors[c][0] for c in self.causes}
+        return self._priors[key]
+
+    def without_outcome_link(self, cause: str) -> Model:
+        """The same model with the direct link from `cause` to the outcome removed."""
+        from bayesnet.diagnosis.result import without_link
+
+        assert self.outcome is not None
+        distribution = self.network.distributions[self.outcome]
+        assert isinstance(distribution, NoisyMax)
+        return Model(self.network.replace({self.outcome: without_link(distribution, cause)}))
+
+    def __repr__(self) -> str:
+        return f"<DiagnosticModel {self.name} {self.version}: {len(self.network)} variables>"
+
+    def _repr_html_(self) -> str:
+        manifest = self.document.manifest
+        return (
+            f"<b>{html.escape(manifest.title)}</b> ({html.escape(self.name)} "
+            f"{html.escape(self.version)})<br>{super()._repr_html_()}<br>"
+            f"<small>{html.escape(manifest.disclaimer)}</small>"
+        )
+
+
+def load(name: str | os.PathLike[str] = "pt_failure") -> DiagnosticModel:
+    """Load a clinical model.
+
+    Parameters
+    ----------
+    name : str or path
+        The name of a shipped model, or a model folder.
+
+    Raises
+    ------
+    ModelFileError
+        When there is no such model, or with every problem of its files.
+    """
+    from bayesnet.modelfile import read_model
+
+    text = os.fspath(name)
+    if text in shipped_models():
+        return DiagnosticModel(read_model(model_folder(text)))
+    if Path(text).is_dir():
+        return DiagnosticModel(read_model(text))
+    raise ModelFileError(
+        [
+            f"no model {text!r}: not a shipped model ({', '.join(shipped_models())}) and not a "
+            f"folder.{did_you_mean(text, shipped_models())}"
+        ]
+    )
+
+
+def read_network(path: str | os.PathLike[str]) -> Model:
+    """Read any network: a BIF file (plain or gzipped), a model folder, or a shipped model's name.
+
+    Raises
+    ------
+    NetworkFileError, ModelFileError
+    """
+    from bayesnet.interchange.bif import read_bif
+
+    file = Path(path)
+    if file.is_dir() or os.fspath(path) in shipped_models():
+        return load(path)
+    if not file.exists():
+        raise NetworkFileError([Problem("no such file or model", os.fspath(path))])
+    if not file.name.removesuffix(".gz").endswith(".bif"):
+        raise NetworkFileError(
+            [Problem("unknown kind of file; expected .bif, .bif.gz or a model folder", str(file))]
+        )
+    return Model(read_bif(file))
+
+
+def from_pgmpy(model: Any) -> Model:
+    """A `Model` from a pgmpy `DiscreteBayesianNetwork`."""
+    from bayesnet.interchange.pgmpy import from_pgmpy as convert
+
+    return Model(convert(model))

@@ -1,0 +1,1 @@
+"""Pictures: the network, and what it says about a patient."""

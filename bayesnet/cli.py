@@ -134,8 +134,10 @@ def _save_plot(result: Diagnosis, path: Path, top: int, by: str) -> None:
 
     matplotlib.use("Agg")
     axes = result.plot(top=top, by=by)
+    figure = axes.get_figure(root=True)
+    assert figure is not None
     try:
-        axes.figure.savefig(path, bbox_inches="tight", dpi=160)
+        figure.savefig(path, bbox_inches="tight", dpi=160)
     except (OSError, ValueError) as error:
         _fail(f"cannot write {path}: {error}")
 

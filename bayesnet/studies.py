@@ -85,7 +85,7 @@ def read_studies(path: Path) -> Mapping[str, StudyFigure]:
             rows = list(csv.DictReader(file))
     except OSError as error:
         raise ModelFileError([Problem(f"cannot be read: {error.strerror}", str(path))]) from error
-    names = [f for f in StudyFigure.__slots__]
+    names = list(StudyFigure.__slots__)
     missing = [n for n in names if rows and n not in rows[0]]
     if not rows or missing:
         raise ModelFileError([Problem(f"lacks the columns {', '.join(missing or names)}", str(path))])

@@ -59,7 +59,8 @@ def likelihood_of(variable: Variable, value: Any) -> FloatArray | None:
                 raise ValueError(f"{item!r} in a list of states; {_expected(variable)}")
             total = np.maximum(total, one)
         return total
-    return np.eye(len(states))[_state_index(variable, value)]
+    vector: FloatArray = np.eye(len(states))[_state_index(variable, value)]
+    return vector
 
 
 def _state_index(variable: Variable, value: Any) -> int:

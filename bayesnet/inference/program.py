@@ -245,11 +245,11 @@ class _Compiler:
                 contributions = frozenset(scope[-1:])
             child = f.scope[-1]
             constant = child not in self.free
-            node = self._add(
+            added = self._add(
                 Node("factor", scope, contributions, f.values.size, constant), f.values
             )
             if not constant:
-                self.table_nodes[child] = node
+                self.table_nodes[child] = added
         for v in evidence_on:
             i = self.ids[v]
             node = Node("evidence", (i,), frozenset(), self.sizes[i], False)
@@ -400,7 +400,8 @@ def _grouped(
 def _sum_of_products(plan: SumOfProducts, a: FloatArray, b: FloatArray) -> FloatArray:
     products = a[plan.a_index] * b[plan.b_index]
     owner = np.repeat(np.arange(len(plan.starts) - 1), np.diff(plan.starts))
-    return np.bincount(owner, weights=products, minlength=len(plan.starts) - 1)
+    sums = np.bincount(owner, weights=products, minlength=len(plan.starts) - 1)
+    return sums.astype(np.float64)
 
 
 def compile_program(

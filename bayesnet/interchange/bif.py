@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NoReturn
 
 import numpy as np
 
@@ -46,7 +47,7 @@ class _Tokens:
             line += match.group().count("\n")
             position = match.end()
 
-    def fail(self, message: str, line: int | None = None) -> None:
+    def fail(self, message: str, line: int | None = None) -> NoReturn:
         if line is None:
             line = self.items[min(self.at, len(self.items) - 1)].line if self.items else 1
         raise NetworkFileError([Problem(message, f"{self.name}:{line}")])
@@ -176,7 +177,7 @@ def _probability(tokens: _Tokens, variables: dict[str, Variable]) -> tuple[str, 
         if t.text != "|" and t.text not in variables:
             tokens.fail(f"unknown variable {t.text!r}.{did_you_mean(t.text, variables)}", t.line)
     child = named[0].text
-    if bar and bar[0] != 1 or not bar and len(named) != 1:
+    if (bar[0] if bar else len(named)) != 1:
         tokens.fail("expected one variable before |", named[0].line)
     sizes = [len(variables[p]) for p in parents]
     size = len(variables[child])

@@ -228,13 +228,13 @@ class _Block:
                     self._note(entry, entry.p, ("prevalence", state), ("prevalence", state), given)
                     prevalence.append(self._row(entry.p, ("prevalence", state, "p"), full=False))
         parents, ratios = [], []
-        for parent_id, entry in (spec.__pydantic_extra__ or {}).items():
+        for parent_id, risk in (spec.__pydantic_extra__ or {}).items():
             parent = self._parent(parent_id, parent_id)
-            self._note(entry, entry.odds, (parent_id,), (parent_id,))
+            self._note(risk, risk.odds, (parent_id,), (parent_id,))
             if parent is None:
                 continue
             ratio = np.ones((len(parent), len(self.variable)))
-            for i, value, path in self._by_state(parent, entry.odds, (parent_id, "or")):
+            for i, value, path in self._by_state(parent, risk.odds, (parent_id, "or")):
                 if isinstance(value, Mapping):
                     self._known_states(value, self.variable, path, but_first=True)
                     for k, state in enumerate(self.variable.states):
@@ -548,9 +548,9 @@ def read_model(folder: str | os.PathLike[str]) -> ModelDocument:
         )
     usable = [v for v in variables.values() if v.id not in broken]
     if not broken:
-        for found in network_problems(usable, distributions):
-            at = specs[found.where][2].where(found.where) if found.where in specs else found.where
-            problems.append(Problem(f"{found.where}: {found.message}", at))
+        for p in network_problems(usable, distributions):
+            at = specs[p.where][2].where(p.where) if p.where in specs else p.where
+            problems.append(Problem(f"{p.where}: {p.message}", at))
     if problems:
         raise ModelFileError(problems)
     network = Network(usable, distributions, manifest.name)

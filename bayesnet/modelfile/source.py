@@ -113,6 +113,7 @@ def parse_yaml(raw: bytes | str, name: str) -> Source:
                 lines[(*path, str(i))] = item.start_mark.line + 1
                 items.append(build(item, (*path, str(i))))
             return items
+        assert isinstance(node, yaml.ScalarNode)
         return _scalar(node)
 
     data: Any = None

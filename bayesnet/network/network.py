@@ -8,8 +8,6 @@ from functools import cached_property
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from bayesnet.errors import NetworkError, Problem, did_you_mean
 from bayesnet.network.distributions import Distribution, NoisyMax, OddsRatio
 from bayesnet.network.factor import Factor, FloatArray
@@ -210,11 +208,11 @@ class Network:
             self.name if name is None else name,
         )
 
-    def to_networkx(self) -> nx.DiGraph:
+    def to_networkx(self) -> nx.DiGraph[str]:
         """The graph, node attributes: label, role, group, states."""
         import networkx as nx
 
-        graph = nx.DiGraph(name=self.name)
+        graph: nx.DiGraph[str] = nx.DiGraph(name=self.name)
         for v in self.variables.values():
             graph.add_node(v.id, label=v.name, role=v.role, group=v.group, states=v.states)
         for child in self.variables:

@@ -26,7 +26,8 @@ def joint_of(targets: Sequence[str], factors: Sequence[Factor]) -> FloatArray:
         operands += [factor.values, [ids.setdefault(v, len(ids)) for v in factor.scope]]
     if not operands:
         return np.ones(())
-    joint: FloatArray = np.einsum(*operands, [ids[t] for t in targets], optimize="greedy")
+    out = [ids[t] for t in targets]
+    joint: FloatArray = np.einsum(*operands, out, optimize="greedy")  # type: ignore[call-overload]
     return joint
 
 

@@ -77,7 +77,7 @@ def _plot_columns(network: Network, ax: Axes | None) -> Axes:
         _, ax = plt.subplots(figsize=(19, 0.24 * tallest + 1.2), layout="constrained")
     place: dict[str, tuple[float, float]] = {}
     for x, (column, height) in enumerate(zip(blocks, heights, strict=True)):
-        y = (tallest - height) / 2
+        y: float = (tallest - height) / 2
         last_role = None
         for role, group, ids in column:
             title = ROLE_TITLES[role]

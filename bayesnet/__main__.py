@@ -1,0 +1,5 @@
+"""`python -m bayesnet`."""
+
+from bayesnet.cli import main
+
+main()

@@ -1,0 +1,160 @@
+"""The command line as a user meets it: output, JSON, exit codes."""
+
+from __future__ import annotations
+
+import json
+import math
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import bayesnet
+
+
+def run(*args: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "bayesnet", *args],
+        input=stdin, capture_output=True, text=True, timeout=120, check=False,
+        env={"PATH": "/usr/bin:/bin", "COLUMNS": "160", "PYTHONIOENCODING": "utf-8"},
+    )
+
+
+@pytest.fixture
+def patient(tmp_path: Path) -> str:
+    file = tmp_path / "patient.yaml"
+    file.write_text("age: 34\nsex: male\nexercise_response: better\nrest_response: worse\n")
+    return str(file)
+
+
+def test_diagnose_in_words(patient):
+    done = run("diagnose", patient)
+    assert done.returncode == 0, done.stderr
+    assert "Leading diagnosis: " in done.stdout
+    assert "Axial spondyloarthritis" in done.stdout
+    assert "Not a medical device" in done.stdout
+
+
+def test_diagnose_as_json_is_what_python_says(patient, model):
+    data = json.loads(run("diagnose", patient, "--json").stdout)
+    result = model.diagnose(
+        {"age": 34, "sex": "male", "exercise_response": "better", "rest_response": "worse"}
+    )
+    assert [c["cause"] for c in data["causes"]] == [r.cause for r in result.results]
+    for c in data["causes"]:
+        assert c["posterior"] == pytest.approx(result[c["cause"]].posterior, abs=1e-15)
+    assert data["disclaimer"]
+
+
+def test_diagnose_reads_standard_input():
+    done = run("diagnose", "-", "--json", stdin='{"age": 70, "cyclic_pain": false}')
+    assert json.loads(done.stdout)["findings"] == {"age": 70, "cyclic_pain": False}
+
+
+def test_diagnose_a_published_case():
+    done = run("diagnose", "--case", "wahl-2013")
+    assert done.returncode == 0
+    assert "Cooper Wahl" in done.stdout
+    assert "Published diagnosis: " in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("args", "stdin", "expected"),
+    [
+        (("diagnose", "-"), '{"feber": true}', "unknown variable 'feber'. Did you mean fever?"),
+        (("diagnose", "-"), '{"age": 5}', "age: 5 is outside 18 to 110 years"),
+        (("diagnose", "-"), '{"age": 5,}', "standard input:1: is not valid JSON"),
+        (("diagnose", "nowhere.yaml"), "", "nowhere.yaml: cannot be read: No such file"),
+        (("diagnose",), "", "name a patient file"),
+        (("diagnose", "--case", "whal-2013"), "", "Did you mean wahl-2013?"),
+        (("diagnose", "-", "--by", "posteriour"), "{}", "Did you mean posterior?"),
+        (("diagnose", "-", "-m", "pt_failur"), "{}", "Did you mean pt_failure?"),
+        (("query", "nothing.bif"), "", "nothing.bif: no such file or model"),
+        (("evaluate", "nothing.jsonl"), "", "nothing.jsonl: cannot be read"),
+        (("model", "check", "nowhere"), "", "no model 'nowhere'"),
+        (("model", "show", "pt_failure", "feber"), "", "Did you mean fever?"),
+    ],
+)
+def test_bad_input_is_exit_code_2_and_nothing_on_standard_output(args, stdin, expected):
+    done = run(*args, stdin=stdin)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert expected in " ".join(done.stderr.split())
+    assert "Traceback" not in done.stderr
+
+
+def test_query_any_network(networks, tmp_path):
+    evidence = tmp_path / "e.json"
+    evidence.write_text('{"smoke": "yes", "dysp": true}')
+    file = str(networks / "asia.bif.gz")
+    data = json.loads(run("query", file, "--evidence", str(evidence), "--json").stdout)
+    expected = bayesnet.read_network(file).posterior(evidence={"smoke": "yes", "dysp": "yes"})
+    assert data["log_evidence"] == pytest.approx(expected.log_evidence)
+    assert data["posteriors"]["lung"]["yes"] == pytest.approx(expected["lung"]["yes"], abs=1e-15)
+    assert set(data["posteriors"]) == set(expected)
+    some = run("query", file, "-v", "lung")
+    assert "lung" in some.stdout
+    assert "asia" not in some.stdout
+
+
+def test_query_names_findings_that_clash(networks):
+    done = run(
+        "query", str(networks / "asia.bif.gz"), "--evidence", "-",
+        stdin='{"lung": "yes", "either": "no", "smoke": "yes"}',
+    )
+    assert done.returncode == 2
+    assert "impossible together: lung = yes; either = no" in done.stderr
+
+
+def test_evaluate_prints_the_promised_json(tmp_path):
+    done = run("evaluate", "--json", "--scope", "findings")
+    data = json.loads(done.stdout)
+    assert {"n", "log_score", "brier", "necessity", "posterior", "likelihood_ratio"} <= set(
+        data["summary"]
+    )
+    for measure in ("necessity", "posterior", "likelihood_ratio"):
+        assert {"top_1", "top_3", "top_5", "emergency_recall"} <= set(data["summary"][measure])
+        hits = [c["rank"][measure] <= 3 for c in data["cases"]]
+        assert data["summary"][measure]["top_3"] == pytest.approx(sum(hits) / len(hits))
+    assert data["summary"]["n"] == len(data["cases"]) == 62
+
+
+def test_evaluate_lists_every_bad_case(tmp_path):
+    file = tmp_path / "cases.jsonl"
+    file.write_text(
+        '{"id": "a", "findings": {"feber": true}, "true_causes": ["gout"]}\n{"id": "b"}\nnot json\n'
+    )
+    done = run("evaluate", str(file))
+    assert done.returncode == 2
+    for expected in ("cases.jsonl:1: a: unknown cause 'gout'", "unknown variable 'feber'",
+                     "cases.jsonl:2: needs findings", "cases.jsonl:3: is not valid JSON"):
+        assert expected in done.stderr
+
+
+def test_model_commands():
+    assert "no errors" in run("model", "check", "pt_failure").stdout
+    shown = run("model", "show", "pt_failure", "fever").stdout
+    assert "leak" in shown
+    assert "$defs" in json.loads(run("model", "schema").stdout)
+
+
+@pytest.mark.parametrize("command", [[], ["diagnose"], ["query"], ["evaluate"], ["cases"],
+                                     ["model", "check"], ["model", "show"], ["model", "schema"]])
+def test_help_has_an_example(command):
+    done = run(*command, "--help")
+    assert done.returncode == 0
+    if command:
+        assert "bayesnet " + " ".join(command) in " ".join(done.stdout.split())
+
+
+def test_plot_is_written(patient, tmp_path):
+    file = tmp_path / "out.svg"
+    assert run("diagnose", patient, "--plot", str(file)).returncode == 0
+    assert "<svg" in file.read_text()
+
+
+def test_nothing_is_shown_as_nan(model):
+    result = model.diagnose({"pt_failure": None})
+    assert all(math.isnan(r.necessity) for r in result.results)
+    json.dumps(result.to_dict(), allow_nan=False)

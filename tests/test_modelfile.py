@@ -1,0 +1,228 @@
+"""The model folder: reading, writing, and errors with file and line."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+
+import bayesnet
+from bayesnet.errors import ModelFileError
+from bayesnet.modelfile import read_model, write_model
+from bayesnet.modelfile.schema import json_schema
+from bayesnet.shipped import data_file, model_folder
+
+MANIFEST = """\
+name: small
+title: A small model
+version: "1"
+population: adults
+licence: MIT
+disclaimer: For tests.
+outcome: failed
+studies: {studies}
+parts:
+  context: [risks.yaml]
+  cause: [causes.yaml]
+  outcome: [outcome.yaml]
+  history: [findings.yaml]
+"""
+RISKS = """\
+sex:
+  label: Sex
+  group: demographics
+  states: [female, male]
+  table: {p: {female: 0.5, male: 0.5}, expert: about half}
+"""
+CAUSES = """\
+gout:
+  label: Gout
+  group: underlying
+  odds_ratio:
+    prevalence: {p: 0.02, expert: assumed, spread: 100}
+    sex: {or: 3, expert: assumed}
+strain:
+  label: Strain
+  group: fallback
+  states: [none, mild, severe]
+  table: {p: {none: 0.5, mild: 0.3, severe: 0.2}, expert: assumed}
+"""
+OUTCOME = """\
+failed:
+  label: Failed
+  group: outcome
+  noisy_or:
+    gout: {p: 0.5, expert: assumed}
+    strain: {p: {mild: 0.1, severe: 0.4}, expert: assumed}
+    leak: {p: 0.1, expert: assumed}
+"""
+FINDINGS = """\
+redness:
+  label: Redness
+  group: systemic
+  noisy_or:
+    expert: assumed
+    gout: 0.6
+    leak: 0.05
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "model.yaml").write_text(
+        MANIFEST.format(studies=data_file("evidence.csv").as_posix())
+    )
+    for name, text in (("risks", RISKS), ("causes", CAUSES), ("outcome", OUTCOME),
+                       ("findings", FINDINGS)):
+        (tmp_path / f"{name}.yaml").write_text(text)
+    return tmp_path
+
+
+def change(folder: Path, file: str, old: str, new: str) -> None:
+    text = (folder / file).read_text()
+    assert old in text
+    (folder / file).write_text(text.replace(old, new))
+
+
+def test_the_small_model_answers(folder):
+    result = bayesnet.load(folder).diagnose({"redness": True, "sex": "male"})
+    assert result["gout"].posterior > result["gout"].prior
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "expected"),
+    [
+        ("findings.yaml", "gout: 0.6", "gowt: 0.6",
+         "findings.yaml:6: redness: unknown parent 'gowt'. Did you mean gout?"),
+        ("findings.yaml", "gout: 0.6", "gout: 1.6",
+         "findings.yaml:6: redness: probability 1.6 is outside [0, 1]"),
+        ("findings.yaml", "leak: 0.05", "leek: 0.05",
+         "findings.yaml:4: redness: noisy_or.leak is missing"),
+        ("findings.yaml", "    expert: assumed\n", "",
+         "redness: gout has no source: add `studies: [ids]` or `expert:"),
+        ("findings.yaml", "expert: assumed", "studies: [INF9999]",
+         "findings.yaml:5: redness: no study 'INF9999' in the evidence table."),
+        ("findings.yaml", "noisy_or", "noisy_orr",
+         "findings.yaml:1: redness: needs exactly one of table, noisy_or"),
+        ("findings.yaml", "label: Redness", "lable: Redness",
+         "findings.yaml:2: redness: unknown key 'lable'. Did you mean label?"),
+        ("findings.yaml", "gout: 0.6", "gout: {p: 0.6, stuides: [INF0001]}",
+         "findings.yaml:6: redness: unknown key 'stuides'. Did you mean studies?"),
+        ("findings.yaml", "gout: 0.6", "gout: often",
+         "findings.yaml:6: redness: noisy_or.gout.p: expected a number or a mapping of states to "
+         "numbers, not 'often'"),
+        ("findings.yaml", "gout: 0.6", "gout: {p: 0.6, spread: lots}",
+         "expected a number of patients (spread: 150) or a 95 % interval (spread: [0.4, 0.6]), "
+         "not 'lots'"),
+        ("findings.yaml", "gout: 0.6", "gout: 0.6\n    gout: 0.5",
+         "findings.yaml:7: 'gout' is written twice (first on line 6); keep one"),
+        ("findings.yaml", "noisy_or:", "noisy_or: [", "findings.yaml:5: is not valid YAML"),
+        ("causes.yaml", "severe: 0.2", "severe: 0.3",
+         "causes.yaml:11: strain: the probabilities sum to 1.1 instead of 1"),
+        ("causes.yaml", "mild: 0.3", "medium: 0.3",
+         "causes.yaml:11: strain: 'medium' is not a state here; expected none, mild, severe."),
+        ("causes.yaml", "or: 3", "or: -3", "causes.yaml:1: gout: the odds ratio of sex must be a "
+         "positive number"),
+        ("outcome.yaml", "{mild: 0.1, severe: 0.4}", "0.3",
+         "outcome.yaml:6: failed: strain has several states: give one value for each of mild, "
+         "severe"),
+        ("outcome.yaml", "mild: 0.1", "none: 0.1",
+         "failed: 'none' is not a state of strain here; expected mild, severe. (the first state is "
+         "the baseline and has no entry)"),
+        ("risks.yaml", "table: {p: {female: 0.5, male: 0.5}, expert: about half}",
+         "noisy_or: {redness: 0.3, leak: 0.1, expert: x}", "the arcs form a cycle: "),
+        ("model.yaml", "outcome: failed", "outcome: faild",
+         "model.yaml:7: unknown outcome 'faild'. Did you mean failed?"),
+        ("model.yaml", "findings.yaml", "symptoms.yaml", "model.yaml:13: cannot read symptoms.yaml"),
+        ("model.yaml", "licence: MIT", "license: MIT",
+         "model.yaml:5: unknown key 'license'. Did you mean licence?"),
+        ("model.yaml", "disclaimer: For tests.\n", "", "model.yaml: disclaimer is missing"),
+    ],
+)
+def test_an_error_names_file_line_and_key(folder, file, old, new, expected):
+    change(folder, file, old, new)
+    with pytest.raises(ModelFileError) as error:
+        read_model(folder)
+    assert expected in str(error.value)
+
+
+def test_all_errors_of_all_files_are_reported_at_once(folder):
+    change(folder, "findings.yaml", "gout: 0.6", "gowt: 0.6")
+    change(folder, "causes.yaml", "p: 0.02", "p: 2")
+    change(folder, "outcome.yaml", "label: Failed", "lable: Failed")
+    with pytest.raises(ModelFileError) as error:
+        read_model(folder)
+    files = {re.sub(r".*/(\w+\.yaml).*", r"\1", p.where) for p in error.value.problems}
+    assert files == {"findings.yaml", "causes.yaml", "outcome.yaml"}
+
+
+def test_a_missing_model_is_said_so():
+    with pytest.raises(ModelFileError, match=r"no model 'pt_failur'.*Did you mean pt_failure"):
+        bayesnet.load("pt_failur")
+
+
+def test_the_shipped_model_survives_writing_and_reading(model, tmp_path):
+    document = read_model(write_model(model.document, tmp_path / "copy"))
+    assert dict(document.network.variables) == dict(model.network.variables)
+    for v in model.network.variables:
+        before, after = model.network.distributions[v], document.network.distributions[v]
+        assert type(before) is type(after)
+        assert before.parents == after.parents
+        for old, new in zip(model.network.factors_of(v), document.network.factors_of(v),
+                            strict=True):
+            np.testing.assert_allclose(old.values, new.values, rtol=1e-12, atol=1e-15)
+    old = {(p.variable, p.key): (p.studies, p.expert, p.spread) for p in model.document.parameters}
+    new = {(p.variable, p.key): (p.studies, p.expert, p.spread) for p in document.parameters}
+    assert old == new
+
+
+def test_json_schema_accepts_the_shipped_files_and_refuses_others():
+    import jsonschema
+
+    schema = json_schema()
+    jsonschema.Draft202012Validator.check_schema(schema)
+    validator = jsonschema.Draft202012Validator(schema)
+    for file in model_folder("pt_failure").glob("*.yaml"):
+        if file.name != "model.yaml":
+            data = yaml.load(file.read_text(), Loader=yaml.BaseLoader)
+            assert data
+            numeric = yaml.safe_load(file.read_text())
+            text_keys = _with_text_keys(numeric)
+            assert not list(validator.iter_errors(text_keys)), file
+    assert list(validator.iter_errors({"fever": {"label": "Fever", "group": "x"}}))
+    assert list(validator.iter_errors({"fever": {"label": "F", "group": "x", "tabel": {}}}))
+
+
+def _with_text_keys(data):
+    if isinstance(data, dict):
+        return {str(k): _with_text_keys(v) for k, v in data.items()}
+    return [_with_text_keys(x) for x in data] if isinstance(data, list) else data
+
+
+def test_contributing_adds_a_cause_without_python(folder):
+    """What CONTRIBUTING.md shows: a cause and its link to a finding, in YAML alone."""
+    text = Path(__file__).parent.parent.joinpath("CONTRIBUTING.md").read_text()
+    cause, finding, outcome = re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)[:3]
+    copy = folder / "pt_failure"
+    copy.mkdir()
+    source = model_folder("pt_failure")
+    for file in source.glob("*.yaml"):
+        (copy / file.name).write_text(file.read_text())
+    change(copy, "model.yaml", "../../data/evidence.csv", data_file("evidence.csv").as_posix())
+    (copy / "causes.yaml").open("a").write("\n" + cause)
+    for block in (finding, outcome):
+        lines = block.splitlines()
+        anchor, added = lines[-2], lines[-1]
+        name = next(f.name for f in copy.glob("*.yaml") if f"\n{lines[0]}\n" in "\n" + f.read_text())
+        text = (copy / name).read_text()
+        start = text.index(f"\n{lines[0]}\n") if not text.startswith(lines[0]) else 0
+        at = text.index(anchor, start) + len(anchor)
+        (copy / name).write_text(text[:at] + "\n" + added + text[at:])
+    new_id = cause.split(":")[0]
+    model = bayesnet.load(copy)
+    finding_id = finding.split(":")[0]
+    assert new_id in model.causes
+    assert model.diagnose({finding_id: True})[new_id].likelihood_ratio > 1

@@ -1,0 +1,79 @@
+"""Graph checks: what is refused, and what the message says."""
+
+from __future__ import annotations
+
+import pickle
+
+import numpy as np
+import pytest
+
+from bayesnet.errors import NetworkError, TooLargeError
+from bayesnet.network import Network, NoisyMax, Table, Variable
+
+A, B = Variable("alpha"), Variable("beta")
+HALF = Table((), [0.5, 0.5])
+
+
+def given(parent):
+    return Table((parent,), [[0.9, 0.1], [0.2, 0.8]])
+
+
+@pytest.mark.parametrize(
+    ("distributions", "message"),
+    [
+        ({"alpha": HALF, "beta": given("alhpa")}, "unknown parent 'alhpa'. Did you mean alpha?"),
+        ({"alpha": given("beta"), "beta": given("alpha")}, "the arcs form a cycle: "),
+        ({"alpha": HALF}, "beta: has no distribution"),
+        ({"alpha": HALF, "beta": Table((), [0.5, 0.4])}, "sums to 0.9 instead of 1"),
+        ({"alpha": HALF, "beta": Table((), [1.5, -0.5])}, "probability 1.5, outside [0, 1]"),
+        ({"alpha": HALF, "beta": Table((), [np.nan, 1])}, "not a finite number"),
+        ({"alpha": HALF, "beta": Table((), [0.2, 0.3, 0.5])}, "shape (3,), expected (2,)"),
+        (
+            {"alpha": HALF, "beta": NoisyMax(("alpha",), ([[0.5, 0.5], [0.1, 0.9]],), [0.9, 0.1])},
+            "the link of alpha acts in its baseline state",
+        ),
+    ],
+)
+def test_what_is_not_a_network_is_refused(distributions, message):
+    with pytest.raises(NetworkError) as error:
+        Network([A, B], distributions)
+    assert message in str(error.value)
+
+
+def test_every_problem_is_listed_at_once():
+    with pytest.raises(NetworkError) as error:
+        Network([A, B], {"alpha": given("x"), "beta": Table((), [0.5, 0.4])})
+    assert len(error.value.problems) == 2
+    assert "2 problems" in str(error.value)
+
+
+def test_cycle_is_named_in_arc_direction():
+    three = [Variable(x) for x in "abc"]
+    with pytest.raises(NetworkError, match=r"a -> b -> c -> a|b -> c -> a -> b|c -> a -> b -> c"):
+        Network(three, {"a": given("c"), "b": given("a"), "c": given("b")})
+
+
+def test_a_network_cannot_be_changed():
+    network = Network([A, B], {"alpha": HALF, "beta": given("alpha")})
+    with pytest.raises(AttributeError):
+        network.name = "other"
+    with pytest.raises(ValueError, match="read-only"):
+        network.table("beta")[0, 0] = 1
+    with pytest.raises(TypeError):
+        network.variables["gamma"] = A
+
+
+def test_pickles_and_compares():
+    network = Network([A, B], {"alpha": HALF, "beta": given("alpha")})
+    assert pickle.loads(pickle.dumps(network)) == network
+    assert network.replace({"alpha": Table((), [0.4, 0.6])}) != network
+
+
+def test_huge_noisy_or_has_factors_but_no_table():
+    parents = [Variable(f"p{i}") for i in range(40)]
+    link = np.array([[1, 0], [0.7, 0.3]])
+    child = NoisyMax(tuple(p.id for p in parents), (link,) * 40, [0.9, 0.1])
+    network = Network([*parents, A], {**{p.id: HALF for p in parents}, "alpha": child})
+    with pytest.raises(TooLargeError, match="40 parents"):
+        network.table("alpha")
+    assert len(network.factors_of("alpha")) == 41

@@ -8,7 +8,7 @@ from bayesnet.inference.evidence import (
     stack_rows,
 )
 from bayesnet.inference.program import Program, compile_program
-from bayesnet.inference.run import Marginals, run
+from bayesnet.inference.run import Marginals, run, run_codes
 
 __all__ = [
     "Findings",
@@ -19,5 +19,6 @@ __all__ = [
     "likelihood_row",
     "likelihoods_of",
     "run",
+    "run_codes",
     "stack_rows",
 ]

@@ -27,8 +27,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -37,6 +38,9 @@ from bayesnet.errors import TooLargeError, did_you_mean
 from bayesnet.inference.elimination import Elimination, best_elimination
 from bayesnet.network import Network
 from bayesnet.network.factor import FloatArray
+
+if TYPE_CHECKING:
+    from bayesnet.inference.plan import Plan
 
 __all__ = ["Contraction", "Node", "Program", "SumOfProducts", "compile_program"]
 
@@ -140,6 +144,25 @@ class Program:
     steps: tuple[Contraction, ...]
     root: int
     elimination: Elimination
+
+    @cached_property
+    def _plans(self) -> dict[frozenset[str] | None, Plan]:
+        return {}
+
+    def plan(self, targets: Iterable[str] | None = None) -> Plan:
+        """The flat arrays that give the posteriors of `targets`; laid out once for each set."""
+        from bayesnet.inference.plan import make_plan
+
+        key = None if targets is None else frozenset(targets)
+        if key not in self._plans:
+            self._plans[key] = make_plan(self, key)
+        return self._plans[key]
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {f.name: getattr(self, f.name) for f in fields(self)}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
 
     @cached_property
     def position(self) -> dict[str, int]:

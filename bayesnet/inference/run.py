@@ -1,16 +1,35 @@
-"""Run a compiled program on a batch of patients, in NumPy."""
+"""Run a compiled program on a batch of patients.
+
+Two backends do the same additions and multiplications in the same order and agree to the last bit:
+NumPy, which needs no warming up, and the kernels of `kernels`, which are some hundred times faster
+once Numba is loaded. A few patients in a fresh process go through NumPy; everything else goes
+through the kernels.
+"""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
+import numpy.typing as npt
 
+from bayesnet.inference.plan import Plan
 from bayesnet.inference.program import Program, SumOfProducts
 from bayesnet.network.factor import FloatArray
 
-__all__ = ["Marginals", "run"]
+__all__ = ["Backend", "Marginals", "run", "run_codes"]
+
+Backend = Literal["auto", "numpy", "kernels"]
+CodeArray = npt.NDArray[np.int8]
+
+#: Loading the kernels costs about as much as this many multiplications in NumPy.
+WORK_BEFORE_KERNELS = 2e7
+_work_done = 0.0
+_kernels_loaded = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,27 +49,14 @@ class Marginals:
     log_evidence: FloatArray
 
 
-def _apply(plan: SumOfProducts, a: FloatArray, b: FloatArray) -> FloatArray:
-    products = a[plan.a_index] * b[plan.b_index]
-    count = np.diff(plan.starts)
-    size = len(count)
-    if size and (count == count[0]).all() and count[0]:
-        grouped = products.reshape(size, count[0], -1)
-        out: FloatArray = grouped[:, 0].copy()
-        for k in range(1, count[0]):
-            out += grouped[:, k]
-        return out
-    out = np.zeros((size, products.shape[1]))
-    filled = count > 0
-    out[filled] = np.add.reduceat(products, plan.starts[:-1][filled], axis=0)
-    return out
-
-
 def run(
     program: Program,
     likelihood: FloatArray,
     targets: Iterable[str] | None = None,
     tables: Mapping[str, FloatArray] | None = None,
+    *,
+    backend: Backend = "auto",
+    threads: int | None = None,
 ) -> Marginals:
     """Exact posteriors for every row of `likelihood`.
 
@@ -65,23 +71,148 @@ def run(
         Variables whose posteriors are wanted; all by default. Fewer targets cost less.
     tables : mapping id -> ndarray, optional
         For free variables (`compile_program`): P(variable | parents) for every row, shape
-        `(patients, *parent sizes, size)`.
+        `(patients, *parent sizes, size)`. Runs in NumPy.
+    backend : str
+        `numpy`, `kernels`, or `auto`. Same numbers either way.
+    threads : int, optional
+        Threads of the kernels; the number of processors by default. Same numbers either way.
     """
-    likelihood = np.asarray(likelihood, dtype=np.float64)
+    likelihood = np.ascontiguousarray(likelihood, dtype=np.float64)
+    if likelihood.ndim != 2 or likelihood.shape[1] != program.width:
+        raise ValueError(
+            f"likelihood has shape {likelihood.shape}, expected (patients, {program.width})"
+        )
+    if program.table_nodes or not _use_kernels(backend, program, len(likelihood)):
+        wanted = set(program.variables if targets is None else targets)
+        return _in_numpy(program, wanted, likelihood, tables or {})
+    return _in_kernels(program.plan(targets), np.zeros((1, 1), np.int8), likelihood, False, threads)
+
+
+def run_codes(
+    program: Program,
+    codes: CodeArray,
+    targets: Iterable[str] | None = None,
+    *,
+    threads: int | None = None,
+) -> Marginals:
+    """Like `run`, for findings that are known or not: a state index, or -1, a variable.
+
+    Parameters
+    ----------
+    codes : ndarray of int8
+        Shape `(patients, variables)`, in the order of `program.variables`.
+    """
+    codes = np.ascontiguousarray(codes, dtype=np.int8)
+    if codes.ndim != 2 or codes.shape[1] != len(program.variables):
+        raise ValueError(
+            f"codes has shape {codes.shape}, expected (patients, {len(program.variables)})"
+        )
+    if len(codes) and (codes.max(axis=0) >= np.array(program.sizes)).any():
+        bad = int(np.argmax(codes.max(axis=0) >= np.array(program.sizes)))
+        raise ValueError(
+            f"{program.variables[bad]} has {program.sizes[bad]} states; "
+            f"a code of {codes[:, bad].max()} is too large"
+        )
+    return _in_kernels(program.plan(targets), codes, np.zeros((1, 1)), True, threads)
+
+
+def _use_kernels(backend: Backend, program: Program, patients: int) -> bool:
+    global _work_done  # noqa: PLW0603
+    if backend != "auto":
+        return backend == "kernels"
+    _work_done += 3.0 * program.multiplications * patients
+    return _kernels_loaded or _work_done > WORK_BEFORE_KERNELS
+
+
+def _in_kernels(
+    plan: Plan, codes: CodeArray, likelihood: FloatArray, by_code: bool, threads: int | None
+) -> Marginals:
+    global _kernels_loaded  # noqa: PLW0603
+    from bayesnet.inference.kernels import LANES, run_tiles
+
+    _kernels_loaded = True
+    patients = len(codes) if by_code else len(likelihood)
+    posterior = np.empty((patients, plan.width))
+    evidence = np.empty(patients)
+    exponent = np.empty(patients, np.int64)
+    tiles = -(-patients // LANES)
+
+    def work(first: int, last: int) -> None:
+        run_tiles(
+            codes, likelihood, by_code, first, last, plan.slot_first, plan.slot_size,
+            plan.slot_column, plan.forward, plan.backward, plan.starts, plan.a_index, plan.b_index,
+            plan.weight, plan.rows, plan.rescaled, plan.root_row, plan.constant_root,
+            plan.target_slot, plan.target_column, posterior, evidence, exponent,
+        )  # fmt: skip
+
+    workers = min(threads or os.cpu_count() or 1, max(1, tiles // 4))
+    if workers == 1:
+        if tiles:
+            work(0, tiles)
+    else:
+        edges = np.linspace(0, tiles, 8 * workers + 1).astype(int)
+        with ThreadPoolExecutor(workers) as pool:
+            list(pool.map(work, edges[:-1].tolist(), edges[1:].tolist()))
+    split = {
+        v: posterior[:, c : c + n]
+        for v, c, n in zip(
+            plan.targets, plan.columns, plan.slot_size[plan.target_slot].tolist(), strict=True
+        )
+    }
+    return Marginals(split, _log(evidence, exponent))
+
+
+def _log(evidence: FloatArray, exponent: npt.NDArray[np.int64]) -> FloatArray:
+    with np.errstate(divide="ignore"):
+        out: FloatArray = np.log(evidence) + exponent * np.log(2.0)
+    return out
+
+
+def _apply(plan: SumOfProducts, a: FloatArray, b: FloatArray) -> FloatArray:
+    products = a[plan.a_index] * b[plan.b_index]
+    count = np.diff(plan.starts)
+    out = np.zeros((len(count), products.shape[1]))
+    most = int(count.max(initial=0))
+    if most and (count == most).all():
+        grouped = products.reshape(len(count), most, -1)
+        for k in range(most):
+            out += grouped[:, k]
+        return out
+    first = plan.starts[:-1]
+    for k in range(most):
+        has = count > k
+        out[has] += products[first[has] + k]
+    return out
+
+
+def _rescaled(values: FloatArray) -> tuple[FloatArray, npt.NDArray[np.int64]]:
+    """`values` with every column's largest entry in [0.5, 1), and the exponents taken out.
+
+    Powers of two are exact: scaling by them changes no digit.
+    """
+    _, exponent = np.frexp(values.max(axis=0))
+    return np.ldexp(values, -exponent), exponent.astype(np.int64)
+
+
+def _in_numpy(
+    program: Program, targets: set[str], likelihood: FloatArray, tables: Mapping[str, FloatArray]
+) -> Marginals:
     patients = likelihood.shape[0]
     columns = np.ascontiguousarray(likelihood.T)
     nodes = program.nodes
     one = np.ones((1, 1))
     values: dict[int, FloatArray] = {n: x[:, None] for n, x in program.values.items()}
-    for v, table in (tables or {}).items():
+    for v, table in tables.items():
         values[program.table_nodes[v]] = np.ascontiguousarray(table.reshape(patients, -1).T)
     scale = np.zeros(patients, dtype=np.int64)
     for v, size, offset in zip(program.variables, program.sizes, program.offsets, strict=True):
-        # Powers of two are exact: scaling by them changes no digit.
-        vector = columns[offset : offset + size]
-        values[program.evidence_nodes[v]], exponent = _rescaled(vector)
+        node = program.evidence_nodes[v]
+        # Largest entry in [1, 2): a finding that is simply known needs no scaling.
+        half, exponent = _rescaled(columns[offset : offset + size])
+        values[node] = 2 * half
+        exponent = exponent - 1
         scale += exponent
-    exponents: dict[int, np.ndarray] = {}
+    exponents: dict[int, npt.NDArray[np.int64]] = {}
     for step in program.steps:
         right = values[step.right] if step.right >= 0 else one
         out = _apply(step.forward, values[step.left], right)
@@ -89,13 +220,9 @@ def run(
             out, exponents[step.out] = _rescaled(out)
             scale += exponents[step.out]
         values[step.out] = out
-
     evidence = np.broadcast_to(values[program.root][0], (patients,))
-    with np.errstate(divide="ignore"):
-        log_evidence = np.log(evidence) + scale * np.log(2.0)
 
-    wanted = set(program.variables if targets is None else targets)
-    needed = {program.evidence_nodes[v] for v in wanted}
+    needed = {program.evidence_nodes[v] for v in targets}
     for step in program.steps:
         if step.left in needed or step.right in needed:
             needed.add(step.out)
@@ -114,15 +241,13 @@ def run(
 
     posteriors = {}
     for v in program.variables:
-        if v in wanted:
-            node = program.evidence_nodes[v]
-            weight = values[node] * gradient[node]
-            with np.errstate(invalid="ignore", divide="ignore"):
-                posteriors[v] = (weight / weight.sum(axis=0)).T
-    return Marginals(posteriors, log_evidence)
-
-
-def _rescaled(values: FloatArray) -> tuple[FloatArray, np.ndarray]:
-    """`values` with every column's largest entry in [0.5, 1), and the exponents taken out."""
-    _, exponent = np.frexp(values.max(axis=0))
-    return np.ldexp(values, -exponent), exponent
+        if v not in targets:
+            continue
+        node = program.evidence_nodes[v]
+        weight = values[node] * gradient[node]
+        total = np.zeros(weight.shape[1])
+        for row in weight:
+            total = total + row
+        with np.errstate(invalid="ignore", divide="ignore"):
+            posteriors[v] = np.broadcast_to((weight / total).T, (patients, len(weight)))
+    return Marginals(posteriors, _log(evidence, scale))

@@ -105,10 +105,10 @@ def _plot_columns(network: Network, ax: Axes | None) -> Axes:
     ax.add_collection(
         LineCollection(_curves(segments), colors=colours, linewidths=0.7, alpha=0.28, zorder=1)
     )
-    for v, (x, y) in place.items():
-        ax.plot(x, y, "o", markersize=4.5, color=_colour(network, v), zorder=3)
+    for v, (left, top) in place.items():
+        ax.plot(left, top, "o", markersize=4.5, color=_colour(network, v), zorder=3)
         ax.text(
-            x + 0.03, y, network[v].name, fontsize=7.5, va="center", color=INK, zorder=4,
+            left + 0.03, top, network[v].name, fontsize=7.5, va="center", color=INK, zorder=4,
             bbox={"facecolor": "white", "alpha": 0.78, "pad": 0.4, "linewidth": 0},
         )
     ax.set_xlim(-0.42, len(COLUMNS) - 0.25)

@@ -1,0 +1,43 @@
+"""Intervals and case scores, against worked examples."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from bayesnet.shipped import data_file
+from bayesnet.validation import evaluate, read_cases, wilson_interval
+
+
+@pytest.mark.parametrize(
+    ("hits", "n", "low", "high"),
+    # Newcombe 1998, Stat Med 17:857, table I, method 3.
+    [(81, 263, 0.2553, 0.3662), (15, 148, 0.0624, 0.1605), (0, 20, 0.0, 0.1611), (1, 29, 0.0061, 0.1718)],
+)
+def test_wilson_interval(hits, n, low, high):
+    assert wilson_interval(hits, n) == pytest.approx((low, high), abs=6e-5)
+
+
+def test_scores_are_what_they_are_called(model):
+    cases = read_cases(data_file("cases", "dev_cases.jsonl"), model)[:6]
+    result = evaluate(model, cases)
+    summary = result.summary()
+    expected = 0.0
+    brier = 0.0
+    for case in cases:
+        causes = model.diagnose(case.evidence()).causes.set_index("cause")["posterior"]
+        expected -= math.log(causes[case.true_causes[0]]) / len(cases)
+        truth = causes.index.isin(case.true_causes)
+        brier += ((causes - truth) ** 2).mean() / len(cases)
+    assert summary["log_score"] == pytest.approx(expected)
+    assert summary["brier"] == pytest.approx(brier)
+    for s in result.scores:
+        ranked = [r.cause for r in s.diagnosis.ranked(s.diagnosis[s.primary].group, "posterior")]
+        assert ranked.index(s.primary) + 1 == s.ranks["posterior"]
+
+
+def test_scope_findings_leaves_tests_out(model):
+    case = next(c for c in read_cases(data_file("cases", "dev_cases.jsonl")) if c.tests)
+    assert set(case.tests) <= set(case.evidence("all"))
+    assert not set(case.tests) & set(case.evidence("findings"))

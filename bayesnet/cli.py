@@ -250,7 +250,7 @@ def query(
         for i, (state, p) in enumerate(states.items()):
             table.add_row(escape(v) if i == 0 else "", escape(state), f"{p:.6f}")
     _console().print(table)
-    _console().print(f"log probability of the evidence: {posterior.log_evidence:.6f}")
+    _console().print(f"log probability of the evidence: {round(posterior.log_evidence, 6) + 0.0:.6f}")
 
 
 @app.command(epilog="Example:  bayesnet evaluate data/cases/dev_cases.jsonl --scope findings")

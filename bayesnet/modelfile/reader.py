@@ -333,7 +333,8 @@ class _Block:
     ) -> Iterator[tuple[int, Any, tuple[str, ...]]]:
         """(state index, value, path) for the non-baseline states of a parent."""
         if len(parent) == 2:
-            yield 1, value, path
+            named = isinstance(value, Mapping) and list(value) == [parent.states[1]]
+            yield 1, value[parent.states[1]] if named else value, path
             return
         if not isinstance(value, Mapping):
             self.problem(

@@ -1,0 +1,220 @@
+"""The compiled engine: digits, batches, backends, parameter batches, most probable sets."""
+
+from __future__ import annotations
+
+import itertools
+import pickle
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from oracle import joint, posteriors
+from strategies import likelihoods, networks
+
+import bayesnet
+from bayesnet.errors import TooLargeError
+from bayesnet.inference import compile_program, run, run_codes, stack_rows
+from bayesnet.inference.joint_states import most_probable_states
+from bayesnet.network import Network, NoisyMax, Table, Variable
+
+
+def bn2o(rng, causes, findings, tiny):
+    """A two-level noisy-OR network whose links and leaks may be tiny."""
+    def small():
+        return float(10.0 ** rng.uniform(-12, -1)) if tiny else float(rng.uniform(0.01, 0.9))
+
+    variables = [Variable(f"c{i}") for i in range(causes)]
+    d = {f"c{i}": Table((), [1 - p, p]) for i in range(causes) for p in [small()]}
+    for j in range(findings):
+        chosen = rng.choice(causes, size=min(causes, 3), replace=False).tolist()
+        links = tuple(np.array([[1, 0], [1 - p, p]]) for p in [small() for _ in chosen])
+        leak = small()
+        variables.append(Variable(f"f{j}"))
+        d[f"f{j}"] = NoisyMax(tuple(f"c{i}" for i in chosen), links, [1 - leak, leak])
+    return Network(variables, d)
+
+
+def exact_posteriors(network, causes, positive, negative):
+    """P(cause | findings) and P(findings) in rational arithmetic."""
+    weights = {}
+    for x in itertools.product((0, 1), repeat=causes):
+        w = Fraction(1)
+        for i in range(causes):
+            w *= Fraction(float(network.distributions[f"c{i}"].probabilities[x[i]]))
+        for f in (*positive, *negative):
+            d = network.distributions[f]
+            rows = [d.leak, *(k[x[int(p[1:])]] for p, k in zip(d.parents, d.links, strict=True))]
+            none = Fraction(1)
+            total = Fraction(1)
+            for r in rows:
+                none *= Fraction(float(r[0]))
+                total *= Fraction(float(r[0])) + Fraction(float(r[1]))
+            w *= total - none if f in positive else none
+        weights[x] = w
+    total = sum(weights.values())
+    return [sum(w for x, w in weights.items() if x[i]) / total for i in range(causes)], total
+
+
+@given(seed=st.integers(0, 10_000), tiny=st.booleans(), positives=st.integers(0, 14))
+@settings(max_examples=40, deadline=None)
+def test_no_digits_are_lost_on_adversarial_links(seed, tiny, positives):
+    """Signed factorisations turn negative here; ours keeps 12 digits of every posterior."""
+    rng = np.random.default_rng(seed)
+    network = bn2o(rng, 5, 14, tiny)
+    positive = [f"f{j}" for j in range(positives)]
+    negative = [f"f{j}" for j in range(positives, 14)]
+    exact, total = exact_posteriors(network, 5, positive, negative)
+    vectors = {f: np.array([0.0, 1.0]) for f in positive} | {
+        f: np.array([1.0, 0.0]) for f in negative
+    }
+    program = compile_program(network)
+    for backend in ("numpy", "kernels"):
+        got = run(program, stack_rows(program, [vectors]), backend=backend)
+        for i, p in enumerate(exact):
+            assert got.posteriors[f"c{i}"][0, 1] == pytest.approx(float(p), rel=1e-12)
+        ratio = Fraction(float(np.exp(got.log_evidence[0]))) / total if total > 1e-290 else 1
+        assert float(ratio) == pytest.approx(1, rel=1e-11)
+
+
+@given(data=st.data(), network=networks())
+@settings(max_examples=40, deadline=None)
+def test_backends_batches_and_threads_agree_to_the_last_bit(data, network):
+    rows = [data.draw(likelihoods(network)) for _ in range(data.draw(st.integers(1, 40)))]
+    program = compile_program(network, tries=1)
+    batch = stack_rows(program, rows)
+    reference = run(program, batch, backend="numpy")
+    alone = [run(program, batch[i : i + 1], backend="kernels") for i in range(len(batch))]
+    for other in (run(program, batch, backend="kernels", threads=1),
+                  run(program, batch, backend="kernels", threads=2)):
+        for v, p in reference.posteriors.items():
+            assert np.array_equal(p, other.posteriors[v], equal_nan=True)
+            assert np.array_equal(
+                p, np.concatenate([a.posteriors[v] for a in alone]), equal_nan=True
+            )
+        assert np.array_equal(reference.log_evidence, other.log_evidence)
+
+
+def test_codes_are_likelihoods(model):
+    rng = np.random.default_rng(0)
+    program = model.program
+    codes = np.full((33, len(program.variables)), -1, np.int8)
+    for row in codes:
+        chosen = rng.choice(len(row), size=12, replace=False)
+        row[chosen] = [rng.integers(program.sizes[j]) for j in chosen]
+    likelihood = np.ones((33, program.width))
+    for i, row in enumerate(codes):
+        for size, offset, code in zip(program.sizes, program.offsets, row, strict=True):
+            if code >= 0:
+                likelihood[i, offset : offset + size] = np.arange(size) == code
+    a, b = run_codes(program, codes, model.causes), run(program, likelihood, model.causes)
+    for v in model.causes:
+        assert np.array_equal(a.posteriors[v], b.posteriors[v], equal_nan=True)
+    assert np.array_equal(a.log_evidence, b.log_evidence)
+    with pytest.raises(ValueError, match="is too large"):
+        run_codes(program, np.full((1, len(program.variables)), 9, np.int8))
+    with pytest.raises(ValueError, match="expected"):
+        run_codes(program, codes[:, :3])
+
+
+def test_impossible_evidence_is_flagged_for_its_row_only(networks: Path):
+    model = bayesnet.read_network(networks / "asia.bif.gz")
+    vector = {"yes": np.array([1.0, 0.0]), "no": np.array([0.0, 1.0])}
+    good = {"lung": vector["yes"], "either": vector["yes"]}
+    bad = {"lung": vector["yes"], "either": vector["no"]}
+    program = compile_program(model.network)
+    got = run(program, stack_rows(program, [good, bad, good]), backend="kernels")
+    assert np.isfinite(got.log_evidence).tolist() == [True, False, True]
+    assert np.isnan(got.posteriors["bronc"][1]).all()
+    assert np.array_equal(got.posteriors["bronc"][0], got.posteriors["bronc"][2])
+
+
+def test_targets_do_not_change_numbers(model):
+    vectors = [{"fever": np.array([0.0, 1.0]), "age": np.array([0.0, 0, 1, 0, 0])}]
+    some, every = model.run(vectors, ["depression"]), model.run(vectors)
+    assert list(some.posteriors) == ["depression"]
+    assert np.array_equal(some.posteriors["depression"], every.posteriors["depression"])
+
+
+def test_compiling_again_gives_the_same_program(model):
+    again = compile_program(model.network)
+    assert again.elimination == model.program.elimination
+    copy = pickle.loads(pickle.dumps(model.program))
+    row = np.ones((1, copy.width))
+    for program in (again, copy):
+        a, b = run(model.program, row), run(program, row)
+        assert all(np.array_equal(a.posteriors[v], b.posteriors[v]) for v in a.posteriors)
+    assert set(model.program.summary()) >= {"treewidth", "clique_entries", "bytes_a_patient"}
+
+
+def test_too_wide_a_network_is_said_before_anything_is_allocated():
+    n = 60
+    names = [f"v{i}" for i in range(n)]
+    rng = np.random.default_rng(0)
+    variables = [Variable(v) for v in names]
+    d = {names[0]: Table((), [0.5, 0.5])}
+    for i in range(1, n):
+        parents = tuple(names[j] for j in rng.choice(i, size=min(i, 8), replace=False))
+        d[names[i]] = Table(parents, np.full((*([2] * len(parents)), 2), 0.5))
+    with pytest.raises(TooLargeError, match=r"clique-table entries \(.* GiB a patient; treewidth"):
+        compile_program(Network(variables, d), largest=1 << 16)
+
+
+@given(data=st.data(), network=networks(most=6))
+@settings(max_examples=30, deadline=None)
+def test_tables_given_anew_for_each_row(data, network):
+    """A batch of parameter sets is the same as that many networks."""
+    free = [v for v, d in network.distributions.items() if isinstance(d, Table)]
+    program = compile_program(network, free=free, tries=1)
+    rng = np.random.default_rng(data.draw(st.integers(0, 1000)))
+    draws = []
+    for _ in range(3):
+        new = {}
+        for v in free:
+            x = rng.random(network.table(v).shape) + 0.05
+            new[v] = x / x.sum(axis=-1, keepdims=True)
+        draws.append(new)
+    vectors = data.draw(likelihoods(network))
+    row = stack_rows(program, [vectors])
+    tables = {v: np.stack([x[v] for x in draws]) for v in free}
+    got = run(program, np.repeat(row, 3, axis=0), tables=tables)
+    for i, new in enumerate(draws):
+        changed = network.replace(
+            {v: Table(network.parents(v), x) for v, x in new.items()}
+        )
+        # Odds-ratio intercepts depend on the parents' tables; keep those of the compiled network.
+        changed = changed.replace(
+            {v: Table(d.parents, network.table(v)) for v, d in network.distributions.items()
+             if d.kind == "odds_ratio"}
+        )
+        expected, total = posteriors(changed, joint(changed), vectors)
+        if total < 1e-200:
+            continue
+        for v, p in expected.items():
+            np.testing.assert_allclose(got.posteriors[v][i], p, atol=1e-10)
+
+
+@given(data=st.data(), network=networks(most=6), k=st.integers(1, 4))
+@settings(max_examples=40, deadline=None)
+def test_most_probable_joint_states(data, network, k):
+    vectors = data.draw(likelihoods(network))
+    weighted = joint(network)
+    ids = list(network.variables)
+    for v, x in vectors.items():
+        shape = [1] * len(ids)
+        shape[ids.index(v)] = -1
+        weighted = weighted * x.reshape(shape)
+    if weighted.sum() < 1e-200:
+        return
+    asked = data.draw(st.lists(st.sampled_from(ids), min_size=1, max_size=3, unique=True))
+    gone = tuple(i for i, v in enumerate(ids) if v not in asked)
+    marginal = weighted.sum(axis=gone) / weighted.sum()
+    expected = np.sort(marginal[marginal > 0])[::-1][:k]
+    program = compile_program(network, tries=1)
+    found = most_probable_states(program, stack_rows(program, [vectors])[0], asked, k)
+    np.testing.assert_allclose([f.probability for f in found], expected, rtol=1e-9)
+    kept = [v for v in ids if v in asked]
+    for f in found:
+        assert marginal[tuple(f.states[v] for v in kept)] == pytest.approx(f.probability, rel=1e-9)

@@ -228,6 +228,7 @@ class _Compiler:
         self.evidence_nodes: dict[str, int] = {}
         self.noisy: set[int] = set()
         self.mass: dict[int, int] = {}
+        self.support: list[npt.NDArray[np.bool_]] = []
         self._add_factors(evidence_on)
 
     def _add(self, node: Node, value: FloatArray | None = None) -> int:
@@ -236,6 +237,10 @@ class _Compiler:
         if value is not None:
             self.values[index] = np.ascontiguousarray(value, dtype=np.float64).reshape(-1)
         self.mass[index] = 1 if node.kind == "evidence" else 0
+        # Entries that may differ from zero. Products with a structural zero are never formed
+        # (zero compression; Jensen & Andersen 1990, UAI).
+        known = node.constant and index in self.values
+        self.support.append(self.values[index] != 0 if known else np.ones(node.size, bool))
         return index
 
     def _add_factors(self, evidence_on: Sequence[str]) -> None:
@@ -380,10 +385,16 @@ class _Compiler:
                 shape[axis] = index.shape[k]
             flat[name] += index.reshape(shape)
         ia, ib, io = (flat[name].reshape(-1) for name in ("a", "b", "out"))
+        counts = self.support[left][ia]
+        if right >= 0:
+            counts = counts & self.support[right][ib]
+        ia, ib, io = ia[counts], ib[counts], io[counts]
         size = math.prod(self.sizes[v] for v in out_scope)
         constant = a.constant and b.constant
         node = Node("message", tuple(out_scope), frozenset(contributions), size, constant)
         out = self._add(node)
+        self.support[out][:] = False
+        self.support[out][io] = True
         forward = _grouped(io, size, ia, ib)
         if constant:
             one = np.ones(1)

@@ -43,10 +43,19 @@ KINDS = (
     "sensitivity_specificity",
 )
 
+#: A number, or a mapping of states to numbers (perhaps of the parent's states to such mappings).
 _NUMBERS = {
     "anyOf": [
         {"type": "number"},
-        {"type": "object", "additionalProperties": {"$ref": "#/$defs/Value"}},
+        {
+            "type": "object",
+            "additionalProperties": {
+                "anyOf": [
+                    {"type": "number"},
+                    {"type": "object", "additionalProperties": {"type": "number"}},
+                ]
+            },
+        },
     ]
 }
 
@@ -61,7 +70,7 @@ def _check_value(value: Any) -> Any:
     return {k: _check_value(v) for k, v in value.items()}
 
 
-Value = Annotated[Any, BeforeValidator(_check_value), WithJsonSchema({"$ref": "#/$defs/Value"})]
+Value = Annotated[Any, BeforeValidator(_check_value), WithJsonSchema(_NUMBERS)]
 
 
 def _check_spread(value: Any) -> Any:
@@ -310,10 +319,9 @@ def json_schema() -> dict[str, Any]:
     """JSON Schema of the variable files, for editors (`# yaml-language-server: $schema=...`)."""
     schema = VariableSpec.model_json_schema(by_alias=True, ref_template="#/$defs/{model}")
     definitions = schema.pop("$defs", {})
-    definitions["Value"] = _NUMBERS
     for name in ("ParameterSpec", "ComponentSpec", "OddsRatioParameter", "PrevalenceSpec"):
         if name in definitions:
-            definitions[name] = {"anyOf": [{"$ref": "#/$defs/Value"}, definitions[name]]}
+            definitions[name] = {"anyOf": [_NUMBERS, definitions[name]]}
     definitions["Variable"] = {
         **schema,
         "oneOf": [{"required": [kind]} for kind in KINDS],

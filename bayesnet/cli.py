@@ -262,6 +262,7 @@ def evaluate(
     scope: Annotated[
         str, typer.Option(help="all, or findings: only what was known before the tests.")
     ] = "all",
+    summary: Annotated[bool, typer.Option("--summary", help="Only the totals.")] = False,
     as_json: JsonFlag = False,
 ) -> None:
     """Rank the true cause of published cases, and sum the ranks up."""
@@ -281,7 +282,7 @@ def evaluate(
     if as_json:
         _print_json(result.to_dict())
     else:
-        _show_evaluation(result)
+        _show_evaluation(result, summary)
 
 
 @contextmanager
@@ -293,15 +294,15 @@ def _progress(total: int, what: str) -> Iterator[Callable[[int], None]]:
         yield lambda done: bar.update(task, completed=done)
 
 
-def _show_evaluation(result: Evaluation) -> None:
+def _show_evaluation(result: Evaluation, only_totals: bool) -> None:
     from bayesnet.diagnosis.result import MEASURES
     from bayesnet.diagnosis.words import percent
 
     out = _console()
     table = Table(title=f"Rank of the primary true cause within its group ({result.scope})",
                   box=None, pad_edge=False, title_justify="left")
-    table.add_column("case")
-    table.add_column("true cause")
+    table.add_column("case", no_wrap=True)
+    table.add_column("true cause", no_wrap=True)
     for name in ("LR", "necessity", "posterior"):
         table.add_column(name, justify="right")
     table.add_column("P(cause)", justify="right")
@@ -312,9 +313,11 @@ def _show_evaluation(result: Evaluation) -> None:
             *(str(s.ranks[m]) for m in ("likelihood_ratio", "necessity", "posterior")),
             percent(s.posterior), s.case.urgency,
         )
-    out.print(table)
+    if not only_totals:
+        out.print(table)
+        out.print()
     summary = result.summary()
-    totals = Table(title=f"\n{summary['n']} cases", box=None, pad_edge=False, title_justify="left")
+    totals = Table(title=f"{summary['n']} cases, scope {result.scope}", box=None, pad_edge=False, title_justify="left")
     totals.add_column("ranked by")
     for name in ("top 1", "top 3", "top 5", "emergencies in top 3"):
         totals.add_column(name, justify="right")
@@ -330,7 +333,8 @@ def _show_evaluation(result: Evaluation) -> None:
     out.print(
         f"\nlog score {summary['log_score']:.3f} (mean -ln P of the true cause), "
         f"Brier score {summary['brier']:.4f} (all causes); lower is better for both.\n"
-        "In brackets: 95 % Wilson intervals."
+        "In brackets: 95 % Wilson intervals.",
+        soft_wrap=True,
     )
 
 

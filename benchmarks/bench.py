@@ -26,7 +26,7 @@ from pathlib import Path
 import numpy as np
 
 import bayesnet
-from bayesnet.inference import compile_program, run, run_codes
+from bayesnet.inference import compile_program, run_codes
 from bayesnet.network import Network, NoisyMax, Table, Variable
 
 HERE = Path(__file__).parent
@@ -38,7 +38,7 @@ STANDARD = ("hepar2", "alarm", "hailfinder", "win95pts")
 
 
 def simulate(network: Network, n: int, rng: np.random.Generator) -> np.ndarray:
-    """n complete patients as state codes, shape (n, variables)."""
+    """N complete patients as state codes, shape (n, variables)."""
     position = {v: i for i, v in enumerate(network.variables)}
     codes = np.zeros((n, len(position)), np.int8)
     for v in network.topological_order:

@@ -25,7 +25,7 @@ def contract() -> dict[str, tuple[tuple[str, ...], str]]:
     def walk(data, part):
         for key, value in data.items():
             if key == "two_state":
-                found.update({i: (("absent", "present"), part) for i in value})
+                found.update(dict.fromkeys(value, (("absent", "present"), part)))
             elif isinstance(value, dict):
                 walk(value, key if part == "causes" else part)
             else:

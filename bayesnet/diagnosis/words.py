@@ -23,7 +23,7 @@ def percent(p: float) -> str:
         return "<0.1 %"
     if p > 0.999:
         return ">99.9 %"
-    return f"{100 * p:.1f} %" if p < 0.1 or p > 0.9 else f"{100 * p:.0f} %"
+    return f"{100 * p:.1f} %" if p < 0.1 or p > 0.99 else f"{100 * p:.0f} %"
 
 
 def ratio(x: float) -> str:

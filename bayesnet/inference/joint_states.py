@@ -83,7 +83,7 @@ def most_probable_states(
     evaluated = 0
     while frontier:
         worst = -complete[0][0] if len(complete) >= k else np.inf
-        batch = []
+        batch: list[tuple[int, ...]] = []
         while frontier and len(batch) < BATCH and frontier[0][0] < worst:
             batch.append(heapq.heappop(frontier)[2])
         if not batch:

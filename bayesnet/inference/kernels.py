@@ -40,7 +40,7 @@ def _index(builder: Any, data: Any, at: Any) -> Any:
 
 
 def _accumulate(builder: Any, start: Any, stop: Any, term: Any) -> Any:
-    """sum over e in [start, stop) of term(e), as vectors."""
+    """Sum over e in [start, stop) of term(e), as vectors."""
     zero = ir.Constant(_VECTOR, [0.0] * LANES)
     entry = builder.block
     loop = builder.append_basic_block("terms")

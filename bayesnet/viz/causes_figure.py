@@ -50,7 +50,10 @@ def plot_causes(
     groups = [(title, ranked) for title, ranked in groups if ranked]
     rows = sum(len(ranked) + 1.4 for _, ranked in groups)
     if ax is None:
-        _, ax = plt.subplots(figsize=(9, 0.34 * rows + 1.3), layout="constrained")
+        figure, ax = plt.subplots(figsize=(9.4, 0.34 * rows + 1.3), layout="constrained")
+        engine = figure.get_layout_engine()
+        assert engine is not None
+        engine.set(rect=(0, 0, 0.95, 1))  # type: ignore[call-arg]
     y = 0.0
     ticks, labels = [], []
     for title, ranked in groups:
@@ -64,14 +67,14 @@ def plot_causes(
                 ax.barh(y, r.necessity, height=0.36, color=colour, linewidth=0)
             ax.plot([r.prior, r.prior], [y - 0.4, y + 0.4], color=INK, linewidth=1.4)
             ax.text(1.02, y, percent(r.posterior), ha="left", va="center", fontsize=9, color=INK)
-            ax.text(1.16, y, ratio(r.likelihood_ratio), ha="left", va="center", fontsize=9,
+            ax.text(1.17, y, ratio(r.likelihood_ratio), ha="left", va="center", fontsize=9,
                     color=INK)
             ticks.append(y)
             labels.append(name_of(r))
             y += 1
         y += 0.4
     ax.text(1.02, -0.9, "probability", fontsize=8, color=MUTED, va="center")
-    ax.text(1.16, -0.9, "LR", fontsize=8, color=MUTED, va="center")
+    ax.text(1.17, -0.9, "LR", fontsize=8, color=MUTED, va="center")
     ax.set_yticks(ticks, labels)
     ax.set_ylim(y - 0.6, -0.6)
     ax.set_xlim(0, 1)

@@ -71,10 +71,13 @@ def _plot_columns(network: Network, ax: Axes | None) -> Axes:
         [(role, group, ids) for role in roles for group, ids in _grouped(network, role)]
         for roles in COLUMNS
     ]
-    heights = [sum(len(ids) + 1.6 for _, _, ids in column) for column in blocks]
+    heights = [
+        sum(len(ids) + 1.6 for _, _, ids in column) + 0.9 * len({role for role, _, _ in column})
+        for column in blocks
+    ]
     tallest = max(heights)
     if ax is None:
-        _, ax = plt.subplots(figsize=(19, 0.24 * tallest + 1.2), layout="constrained")
+        _, ax = plt.subplots(figsize=(19, 0.24 * tallest + 1.2), dpi=72, layout="constrained")
     place: dict[str, tuple[float, float]] = {}
     for x, (column, height) in enumerate(zip(blocks, heights, strict=True)):
         y: float = (tallest - height) / 2
@@ -83,13 +86,11 @@ def _plot_columns(network: Network, ax: Axes | None) -> Axes:
             title = ROLE_TITLES[role]
             heading = words(group) if group and group != role else ""
             if role != last_role:
-                ax.text(x + 0.03, y - 0.75, title, fontsize=11, weight="bold", color=INK,
+                ax.text(x + 0.03, y - 0.7, title, fontsize=11, weight="bold", color=INK,
                         va="center")
-                offset = 0.04 + 0.0115 * 1.18 * len(title)
-            else:
-                offset = 0.03
+                y += 0.9
             if heading and heading.lower() != title.lower():
-                ax.text(x + offset, y - 0.72, heading, fontsize=8, style="italic", color=MUTED,
+                ax.text(x + 0.03, y - 0.75, heading, fontsize=8, style="italic", color=MUTED,
                         va="center")
             last_role = role
             for v in ids:

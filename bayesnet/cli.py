@@ -153,7 +153,7 @@ def _shipped_case(id: str) -> Case:
     return cases[id]
 
 
-def _bar(p: float, width: int = 20) -> str:
+def _bar(p: float, width: int) -> str:
     if math.isnan(p):
         return ""
     eighths = round(p * width * 8)
@@ -174,12 +174,12 @@ def _show_diagnosis(result: Diagnosis, case: Case | None, by: str, top: int) -> 
     for group, title in (("diagnoses", "Diagnoses"), ("contributors", "Person and programme")):
         table = Table(title=title, title_justify="left", box=None, pad_edge=False, expand=False)
         table.add_column("cause", no_wrap=True)
-        table.add_column("PT failed because of it", no_wrap=True)
-        table.add_column("probability", justify="right")
-        table.add_column("before", justify="right")
-        table.add_column("LR", justify="right")
+        table.add_column("because of it", no_wrap=True)
+        for heading in ("present", "before", "LR"):
+            table.add_column(heading, justify="right", no_wrap=True)
+        bar = 20 if out.width >= 96 else 5
         for r in result.ranked(group, by)[:top]:
-            table.add_row(escape(name_of(r)), *_numbers(r))
+            table.add_row(escape(name_of(r)), *_numbers(r, bar))
         out.print(table)
         out.print()
     best = result.ranked("diagnoses", by)[0]
@@ -188,8 +188,9 @@ def _show_diagnosis(result: Diagnosis, case: Case | None, by: str, top: int) -> 
         names = ", ".join(network[c].name for c in case.true_causes)
         out.print(f"[bold]Published diagnosis:[/] {escape(names)}")
     out.print(
-        "[dim]PT failed because of it: probability of necessity. probability: that the cause is "
-        "present; before: the same before any finding. LR: what the findings say about it.\n"
+        "[dim]because of it: probability that PT failed because of this cause; present: probability "
+        "that the cause is present; before: the same before any finding; LR: what the findings say "
+        "about it (odds now / odds before).\n"
         f"{escape(result.model.disclaimer)}[/]"
     )
 
@@ -206,10 +207,10 @@ def _sentence(r: CauseResult) -> str:
     return text + "."
 
 
-def _numbers(r: CauseResult) -> tuple[str, str, str, str]:
+def _numbers(r: CauseResult, width: int) -> tuple[str, str, str, str]:
     from bayesnet.diagnosis.words import percent, ratio
 
-    shown = "" if math.isnan(r.necessity) else f"{percent(r.necessity):>7} [blue]{_bar(r.necessity)}[/]"
+    shown = "" if math.isnan(r.necessity) else f"{percent(r.necessity):>7} [blue]{_bar(r.necessity, width)}[/]"
     return shown, percent(r.posterior), percent(r.prior), ratio(r.likelihood_ratio)
 
 

@@ -120,12 +120,32 @@ def test_twenty_patients_agree_with_pgmpy(model, patients):
             for v, x in soft.items()
         ]
         ours = model.diagnose(findings)
-        for cause in rng.choice(model.causes, size=2, replace=False):
+        for cause in rng.choice(model.causes, size=4, replace=False):
             theirs = peer.query(
                 [str(cause)], evidence=hard, virtual_evidence=virtual or None, show_progress=False
             )
             for state, p in ours[str(cause)].states.items():
                 assert p == pytest.approx(theirs.get_value(**{str(cause): state}), abs=1e-9)
+
+
+def test_any_pgmpy_network_comes_in():
+    from pgmpy.factors.discrete import TabularCPD
+    from pgmpy.models import DiscreteBayesianNetwork
+
+    theirs = DiscreteBayesianNetwork([("a", "c"), ("b", "c")])
+    theirs.add_cpds(
+        TabularCPD("a", 2, [[0.2], [0.8]]),
+        TabularCPD("b", 3, [[0.2], [0.3], [0.5]], state_names={"b": ["x", "y", "z"]}),
+        TabularCPD("c", 2, [[0.1, 0.2, 0.3, 0.4, 0.5, 0.6], [0.9, 0.8, 0.7, 0.6, 0.5, 0.4]],
+                   evidence=["a", "b"], evidence_card=[2, 3], state_names={
+                       "c": ["no", "yes"], "a": [0, 1], "b": ["x", "y", "z"]}),
+    )
+    ours = bayesnet.from_pgmpy(theirs)
+    assert ours.network["a"].states == ("0", "1")
+    assert ours.posterior("c", {"a": 1, "b": "y"})["c"]["no"] == pytest.approx(0.5)
+    theirs.remove_cpds("c")
+    with pytest.raises(ValueError, match="node 'c' has no CPD"):
+        bayesnet.from_pgmpy(theirs)
 
 
 def test_all_causes_agree_with_pyagrum_on_the_exported_network(model, patients):

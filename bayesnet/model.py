@@ -29,6 +29,8 @@ from bayesnet.inference import (
     run,
     stack_rows,
 )
+from bayesnet.inference.conditioned import condition_and_eliminate
+from bayesnet.inference.program import estimated_entries
 from bayesnet.network import Network, NoisyMax, Table
 from bayesnet.network.factor import FloatArray
 from bayesnet.shipped import model_folder, shipped_models
@@ -44,6 +46,8 @@ __all__ = ["DiagnosticModel", "Model", "Posterior", "from_pgmpy", "load", "read_
 
 #: Clique-table entries times questions up to which rounded tables are pruned question by question.
 LARGEST_PRUNED_BATCH = 2e8
+#: Clique-table entries above which a patient's own evidence is used to cut the network first.
+LARGEST_EAGER_PROGRAM = 2e7
 
 
 @dataclass(frozen=True, eq=False)
@@ -165,7 +169,9 @@ class Model:
         """
         asked = self._asked(variables)
         vectors = likelihoods_of(self.network, evidence or {})
-        if self._rounded:
+        if self._is_wide:
+            marginals = condition_and_eliminate(self.network, vectors, asked)
+        elif self._rounded:
             marginals = self._run_pruned(vectors, asked)
         else:
             marginals = self.run([vectors], asked)
@@ -184,6 +190,11 @@ class Model:
             },
             float(marginals.log_evidence[0]),
         )
+
+    @cached_property
+    def _is_wide(self) -> bool:
+        """Whether a program for every pattern of evidence would be very large."""
+        return estimated_entries(self.network) > LARGEST_EAGER_PROGRAM
 
     @cached_property
     def _rounded(self) -> tuple[str, ...]:
@@ -251,7 +262,7 @@ class Model:
         clash = dict(vectors)
         for v in list(clash):
             rest = {u: x for u, x in clash.items() if u != v}
-            if not np.isfinite(self.run([rest], ()).log_evidence[0]):
+            if not np.isfinite(self._log_evidence(rest)):
                 clash = rest
         shown = [f"{v} = {self._state_words(v, vector)}" for v, vector in clash.items()]
         return ImpossibleEvidenceError(
@@ -260,6 +271,13 @@ class Model:
             + ". Check them, or leave one out.",
             list(clash),
         )
+
+    def _log_evidence(self, vectors: Mapping[str, FloatArray]) -> float:
+        if self._is_wide:
+            found = condition_and_eliminate(self.network, vectors, ())
+        else:
+            found = self.run([vectors], ())
+        return float(found.log_evidence[0])
 
     def _state_words(self, variable: str, vector: FloatArray) -> str:
         states = self.network[variable].states
@@ -299,6 +317,11 @@ class DiagnosticModel(Model):
     def __init__(self, document: ModelDocument) -> None:
         super().__init__(document.network)
         self.document = document
+
+    @cached_property
+    def program(self) -> Program:
+        """The compiled network, along the folder's own elimination order if there is one."""
+        return compile_program(self.network, order=self.document.elimination_order)
 
     @property
     def version(self) -> str:

@@ -12,7 +12,13 @@ import random
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-__all__ = ["Elimination", "best_elimination", "eliminate_greedily"]
+__all__ = [
+    "Elimination",
+    "cost_of_order",
+    "eliminate_greedily",
+    "good_eliminations",
+    "refined_order",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,10 +134,14 @@ def eliminate_greedily(
     return Elimination(tuple(order), width, entries, largest)
 
 
-def best_elimination(
-    scopes: Iterable[Sequence[int]], sizes: Sequence[int], tries: int = 8, seed: int = 0
-) -> Elimination:
-    """The cheapest order found by every heuristic with `tries` random tie-breaks each.
+def good_eliminations(
+    scopes: Iterable[Sequence[int]],
+    sizes: Sequence[int],
+    tries: int = 8,
+    seed: int = 0,
+    keep: int = 16,
+) -> list[Elimination]:
+    """The cheapest orders found by every heuristic with `tries` random tie-breaks each.
 
     Parameters
     ----------
@@ -142,7 +152,9 @@ def best_elimination(
     tries : int
         Runs a heuristic; the first has no slack.
     seed : int
-        Same seed, same order.
+        Same seed, same orders.
+    keep : int
+        The most orders to return, cheapest first.
     """
     adjacency = [0] * len(sizes)
     for scope in scopes:
@@ -151,19 +163,79 @@ def best_elimination(
             mask |= 1 << v
         for v in scope:
             adjacency[v] |= mask & ~(1 << v)
-    best: Elimination | None = None
+    found: dict[tuple[int, ...], Elimination] = {}
+    cheapest = math.inf
     for heuristic in HEURISTICS:
         rng = random.Random(f"{heuristic} {seed}")
         for attempt in range(tries):
-            found = eliminate_greedily(
+            one = eliminate_greedily(
                 adjacency,
                 sizes,
                 heuristic,
                 rng,
                 slack=0.0 if attempt == 0 else 0.08,
-                give_up_above=best.entries if best else math.inf,
+                give_up_above=2 * cheapest,
             )
-            if found is not None and (best is None or found.entries < best.entries):
-                best = found
-    assert best is not None
+            if one is not None:
+                found[one.order] = one
+                cheapest = min(cheapest, one.entries)
+    return sorted(found.values(), key=lambda e: (e.entries, e.order))[:keep]
+
+
+def cost_of_order(
+    scopes: Iterable[Sequence[int]], sizes: Sequence[int], order: Sequence[int]
+) -> Elimination:
+    """Treewidth and clique entries of a given order."""
+    adjacent = [set[int]() for _ in sizes]
+    for scope in scopes:
+        for v in scope:
+            adjacent[v] |= set(scope) - {v}
+    width, entries, largest = 0, 0.0, 0.0
+    for v in order:
+        near = adjacent[v]
+        size = float(math.prod(sizes[u] for u in near) * sizes[v])
+        width, entries, largest = max(width, len(near)), entries + size, max(largest, size)
+        for u in near:
+            adjacent[u] |= near
+            adjacent[u] -= {u, v}
+    return Elimination(tuple(order), width, entries, largest)
+
+
+def refined_order(
+    order: Sequence[int],
+    cost: Callable[[Sequence[int]], float],
+    steps: int,
+    seed: int = 0,
+    on_progress: Callable[[int, float], None] | None = None,
+) -> tuple[int, ...]:
+    """A cheaper order, by simulated annealing from `order`: one variable moves at a time.
+
+    Parameters
+    ----------
+    order : sequence of int
+    cost : callable
+        Of an order.
+    steps : int
+        Orders to try.
+    seed : int
+    on_progress : callable, optional
+        Called with the number of steps done and the best cost so far.
+    """
+    rng = random.Random(seed)
+    current, best = list(order), tuple(order)
+    now = lowest = cost(order)
+    for step in range(steps):
+        trial = list(current)
+        moved = trial.pop(rng.randrange(len(trial)))
+        shift = rng.choice((-1, 1)) * (1 + int(rng.expovariate(1 / 12)))
+        trial.insert(max(0, min(len(trial), current.index(moved) + shift)), moved)
+        then = cost(trial)
+        # The temperature falls from 3 % of the cost to nothing.
+        heat = 0.03 * (1 - step / steps)
+        if then <= now or (heat > 0 and rng.random() < math.exp(-math.log(then / now) / heat)):
+            current, now = trial, then
+            if now < lowest:
+                best, lowest = tuple(current), now
+        if on_progress:
+            on_progress(step + 1, lowest)
     return best

@@ -26,8 +26,8 @@ Summing y out of (f, c) pairs equal values; of a lone f takes its value at the n
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -35,14 +35,27 @@ import numpy as np
 import numpy.typing as npt
 
 from bayesnet.errors import TooLargeError, did_you_mean
-from bayesnet.inference.elimination import Elimination, best_elimination
+from bayesnet.inference.elimination import (
+    Elimination,
+    cost_of_order,
+    good_eliminations,
+    refined_order,
+)
 from bayesnet.network import Network
 from bayesnet.network.factor import FloatArray
 
 if TYPE_CHECKING:
     from bayesnet.inference.plan import Plan
 
-__all__ = ["Contraction", "Node", "Program", "SumOfProducts", "compile_program"]
+__all__ = [
+    "Contraction",
+    "Node",
+    "Program",
+    "SumOfProducts",
+    "compile_program",
+    "estimated_entries",
+    "search_order",
+]
 
 IndexArray = npt.NDArray[np.int32]
 
@@ -132,6 +145,8 @@ class Program:
         The node that holds P(evidence).
     elimination : Elimination
         Treewidth and cost of the order.
+    order : tuple of str
+        The elimination order in names; the double of a noisy variable ends in a prime.
     """
 
     variables: tuple[str, ...]
@@ -144,6 +159,7 @@ class Program:
     steps: tuple[Contraction, ...]
     root: int
     elimination: Elimination
+    order: tuple[str, ...]
 
     @cached_property
     def _plans(self) -> dict[frozenset[str] | None, Plan]:
@@ -222,6 +238,7 @@ class _Compiler:
         self.ids = {v: i for i, v in enumerate(network.variables)}
         self.sizes = [len(v) for v in network.variables.values()]
         self.toward_first = [network.combines_toward_first(v) for v in network.variables]
+        self.names = list(network.variables)
         self.nodes: list[Node] = []
         self.values: dict[int, FloatArray] = {}
         self.steps: list[Contraction] = []
@@ -229,6 +246,9 @@ class _Compiler:
         self.noisy: set[int] = set()
         self.mass: dict[int, int] = {}
         self.support: list[npt.NDArray[np.bool_]] = []
+        self.counted: float | None = None
+        #: For each node, the values that its contributions can take, by noisy variable.
+        self.reached: list[dict[int, frozenset[int]]] = []
         self._add_factors(evidence_on)
 
     def _add(self, node: Node, value: FloatArray | None = None) -> int:
@@ -241,6 +261,12 @@ class _Compiler:
         # (zero compression; Jensen & Andersen 1990, UAI).
         known = node.constant and index in self.values
         self.support.append(self.values[index] != 0 if known else np.ones(node.size, bool))
+        self.reached.append({})
+        for v in node.contributions:
+            axes = tuple(i for i, u in enumerate(node.scope) if u != v)
+            shape = [self.sizes[u] for u in node.scope]
+            possible = self.support[index].reshape(shape).any(axis=axes)
+            self.reached[index][v] = frozenset(np.flatnonzero(possible).tolist())
         return index
 
     def _add_factors(self, evidence_on: Sequence[str]) -> None:
@@ -258,6 +284,7 @@ class _Compiler:
                 noisy = len(self.sizes)
                 self.sizes.append(self.sizes[self.ids[v]])
                 self.toward_first.append(self.toward_first[self.ids[v]])
+                self.names.append(f"{v}'")
                 size = self.sizes[noisy]
                 self._add(
                     Node("factor", (noisy, self.ids[v]), frozenset(), size * size, True),
@@ -282,6 +309,15 @@ class _Compiler:
             i = self.ids[v]
             node = Node("evidence", (i,), frozenset(), self.sizes[i], False)
             self.evidence_nodes[v] = self._add(node)
+
+    def cost(self, order: Sequence[int]) -> float:
+        """Multiplications of both passes in `order`, counted without forming any table."""
+        saved = len(self.nodes)
+        self.counted = 0.0
+        self.eliminate(order)
+        cost, self.counted = self.counted, None
+        del self.nodes[saved:], self.reached[saved:]
+        return cost
 
     def eliminate(self, order: Sequence[int]) -> int:
         """Emit the steps for `order`; returns the node that holds P(evidence)."""
@@ -310,7 +346,7 @@ class _Compiler:
             best = min(
                 (
                     (not (self.nodes[a].constant and self.nodes[b].constant),
-                     self._union_size(a, b), i, j)
+                     self._terms(a, b), i, j)
                     for i, a in enumerate(pool)
                     for j, b in enumerate(pool[:i])
                 )
@@ -323,11 +359,62 @@ class _Compiler:
             return pool[0] if eliminated is None else self._contract(pool[0], -1, eliminated)
         return self._contract(pool[0], pool[1], eliminated)
 
-    def _union_size(self, a: int, b: int) -> int:
-        scope = set(self.nodes[a].scope) | set(self.nodes[b].scope)
-        return math.prod(self.sizes[v] for v in scope)
+    def _terms(self, left: int, right: int, eliminated: int | None = None) -> int:
+        """Products of a contraction: a noisy variable on both sides counts twice."""
+        a, b = self.nodes[left], self.nodes[right]
+        total = 1
+        for v in {*a.scope, *b.scope}:
+            at_a = self.reached[left].get(v) if v in a.scope else ()
+            at_b = self.reached[right].get(v) if v in b.scope else ()
+            # None: a function, which has a value for every state.
+            n_a = self.sizes[v] if at_a is None else max(1, len(at_a))
+            n_b = self.sizes[v] if at_b is None else max(1, len(at_b))
+            if at_a is None and at_b is None:
+                total *= n_a
+            elif v == eliminated and (at_a is None or at_b is None):
+                total *= min(n_a, n_b)
+            else:
+                total *= n_a * n_b
+        return total
+
+    def _count(self, left: int, right: int, eliminated: int | None) -> int:
+        """`_contract` without its tables: adds to `counted`, and keeps only the scope."""
+        a = self.nodes[left]
+        b = self.nodes[right] if right >= 0 else Node("factor", (), frozenset(), 1, True)
+        constant = a.constant and b.constant
+        if not constant:
+            assert self.counted is not None
+            # Once forward, and once backward for each side that depends on evidence.
+            passes = 1 + (not a.constant) + (not b.constant)
+            terms = self._terms(left, right, eliminated) if right >= 0 else a.size
+            self.counted += passes * terms
+        scope = []
+        contributions: dict[int, frozenset[int]] = {}
+        for v in (*a.scope, *(u for u in b.scope if u not in a.scope)):
+            if v == eliminated:
+                continue
+            scope.append(v)
+            # A function that meets a contribution stays a function.
+            if all(v in n.contributions for n in (a, b) if v in n.scope):
+                parts = [
+                    self.reached[i][v] for i, n in ((left, a), (right, b)) if v in n.scope
+                ]
+                combine = min if self.toward_first[v] else max
+                contributions[v] = (
+                    parts[0]
+                    if len(parts) == 1
+                    else frozenset(combine(i, j) for i in parts[0] for j in parts[1])
+                )
+        size = math.prod(self.sizes[v] for v in scope)
+        self.nodes.append(
+            Node("message", tuple(scope), frozenset(contributions), size, constant)
+        )
+        self.reached.append(contributions)
+        return len(self.nodes) - 1
 
     def _contract(self, left: int, right: int, eliminated: int | None) -> int:
+        if self.counted is not None:
+            return self._count(left, right, eliminated)
         a = self.nodes[left]
         b = self.nodes[right] if right >= 0 else Node("factor", (), frozenset(), 1, True)
         axes: list[int] = []  # sizes of the axes of the enumeration
@@ -395,6 +482,10 @@ class _Compiler:
         out = self._add(node)
         self.support[out][:] = False
         self.support[out][io] = True
+        for v in contributions:
+            axes_but_v = tuple(k for k, u in enumerate(out_scope) if u != v)
+            shaped = self.support[out].reshape([self.sizes[u] for u in out_scope])
+            self.reached[out][v] = frozenset(np.flatnonzero(shaped.any(axis=axes_but_v)).tolist())
         forward = _grouped(io, size, ia, ib)
         if constant:
             one = np.ones(1)
@@ -443,6 +534,7 @@ def compile_program(
     evidence_on: Iterable[str] | None = None,
     *,
     free: Iterable[str] = (),
+    order: Sequence[str] | None = None,
     tries: int = 8,
     seed: int = 0,
     largest: int = LARGEST_PROGRAM,
@@ -457,8 +549,11 @@ def compile_program(
     free : iterable of str
         Variables whose tables may be given anew when the program runs. A noisy-MAX has several
         small tables and cannot be free.
+    order : sequence of str, optional
+        An elimination order (`Program.order`, `search_order`) instead of a search for one. One that
+        does not name exactly the variables of this program is not used.
     tries, seed : int
-        For the search of an elimination order (`best_elimination`).
+        For the search of an elimination order (`good_eliminations`).
     largest : int
         The most clique-table entries to accept.
 
@@ -475,21 +570,14 @@ def compile_program(
             raise KeyError(f"no variable {v!r}.{did_you_mean(v, network.variables)}")
     slots = tuple(v for v in network.variables if v in observed)
     compiler = _Compiler(network, slots, frozenset(free))
-    present = sorted({v for node in compiler.nodes for v in node.scope})
-    dense = {v: i for i, v in enumerate(present)}
-    elimination = best_elimination(
-        [[dense[v] for v in node.scope] for node in compiler.nodes],
-        [compiler.sizes[v] for v in present],
-        tries,
-        seed,
-    )
+    elimination = _given_order(compiler, order) or _searched_order(compiler, tries, seed, largest)
     if elimination.entries > largest:
         raise TooLargeError(
             f"exact inference needs {elimination.entries:.3g} clique-table entries "
             f"({elimination.entries * 8 / 2**30:.3g} GiB a patient; treewidth "
             f"{elimination.width}), more than the {largest:.3g} allowed"
         )
-    root = compiler.eliminate([present[i] for i in elimination.order])
+    root = compiler.eliminate(elimination.order)
     sizes = network.sizes(slots)
     offsets = tuple(int(x) for x in np.concatenate([[0], np.cumsum(sizes)])[:-1])
     used = {n for s in compiler.steps for n in (s.left, s.right)} | {root}
@@ -504,4 +592,64 @@ def compile_program(
         steps=tuple(compiler.steps),
         root=root,
         elimination=elimination,
+        order=tuple(compiler.names[v] for v in elimination.order),
     )
+
+
+def estimated_entries(network: Network) -> float:
+    """Clique-table entries of a program for `network`, by one quick greedy search."""
+    compiler = _Compiler(network, tuple(network.variables), frozenset())
+    return _searched_order(compiler, 1, 0, 0.0).entries
+
+
+def search_order(
+    network: Network,
+    steps: int = 4000,
+    seed: int = 0,
+    on_progress: Callable[[int, float], None] | None = None,
+) -> tuple[str, ...]:
+    """Search long for an elimination order with few multiplications, for `compile_program`.
+
+    Parameters
+    ----------
+    network : Network
+    steps : int
+        Orders to try after the greedy search (`refined_order`); some hundred a second.
+    seed : int
+        Same seed, same order.
+    on_progress : callable, optional
+        Called with the steps done and the multiplications of both passes so far.
+    """
+    compiler = _Compiler(network, tuple(network.variables), frozenset())
+    start = _searched_order(compiler, 20, seed, LARGEST_PROGRAM)
+    found = refined_order(start.order, compiler.cost, steps, seed, on_progress)
+    return tuple(compiler.names[v] for v in found)
+
+
+def _searched_order(compiler: _Compiler, tries: int, seed: int, largest: float) -> Elimination:
+    present = sorted({v for node in compiler.nodes for v in node.scope})
+    dense = {v: i for i, v in enumerate(present)}
+    candidates = [
+        replace(e, order=tuple(present[i] for i in e.order))
+        for e in good_eliminations(
+            [[dense[v] for v in node.scope] for node in compiler.nodes],
+            [compiler.sizes[v] for v in present],
+            tries,
+            seed,
+        )
+    ]
+    if len(candidates) == 1 or candidates[0].entries > largest:
+        return candidates[0]
+    # Fewest clique entries is not yet fewest multiplications: count those of the best few.
+    return min(candidates, key=lambda e: compiler.cost(e.order))
+
+
+def _given_order(compiler: _Compiler, order: Sequence[str] | None) -> Elimination | None:
+    if order is None:
+        return None
+    present = {v for node in compiler.nodes for v in node.scope}
+    ids = {compiler.names[v]: v for v in present}
+    if len(order) != len(ids) or set(order) != set(ids):
+        return None
+    scopes = [node.scope for node in compiler.nodes]
+    return cost_of_order(scopes, compiler.sizes, [ids[v] for v in order])

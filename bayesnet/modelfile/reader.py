@@ -47,7 +47,10 @@ from bayesnet.network.factor import FloatArray
 from bayesnet.network.network import network_problems
 from bayesnet.studies import StudyFigure, read_studies
 
-__all__ = ["ModelDocument", "Parameter", "read_model"]
+__all__ = ["ORDER_FILE", "ModelDocument", "Parameter", "read_model"]
+
+#: Beside model.yaml: a good elimination order. It changes the speed, never the numbers.
+ORDER_FILE = "elimination_order.txt"
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +101,15 @@ class ModelDocument:
     network: Network
     parameters: tuple[Parameter, ...]
     folder: Path
+
+    @cached_property
+    def elimination_order(self) -> tuple[str, ...] | None:
+        """The order that `bayesnet model optimise` found for this folder, if it was run."""
+        try:
+            text = (self.folder / ORDER_FILE).read_text(encoding="utf-8")
+        except OSError:
+            return None
+        return tuple(line for line in text.split() if line)
 
     @cached_property
     def studies(self) -> Mapping[str, StudyFigure]:

@@ -462,7 +462,10 @@ def optimise_model(
     with _clear_errors():
         model = bayesnet.load(path)
         with _progress(steps, "orders") as advance:
-            order = search_order(model.network, steps, seed, lambda done, _: advance(done))
+            order = search_order(
+                model.network, steps, seed, model.document.elimination_order,
+                lambda done, _: advance(done),
+            )
         file = model.document.folder / ORDER_FILE
         before = model.program.summary()
         after = compile_program(model.network, order=order).summary()

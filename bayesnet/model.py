@@ -30,7 +30,9 @@ from bayesnet.inference import (
     stack_rows,
 )
 from bayesnet.inference.conditioned import condition_and_eliminate
+from bayesnet.inference.joint_states import most_probable_states
 from bayesnet.inference.program import estimated_entries
+from bayesnet.inference.weighting import weighted_samples
 from bayesnet.network import Network, NoisyMax, Table
 from bayesnet.network.factor import FloatArray
 from bayesnet.shipped import model_folder, shipped_models
@@ -189,6 +191,78 @@ class Model:
                 for v in asked
             },
             float(marginals.log_evidence[0]),
+        )
+
+    def approximate(
+        self,
+        variables: str | Iterable[str] | None = None,
+        evidence: Findings | None = None,
+        samples: int = 100_000,
+        seed: int = 0,
+    ) -> pd.DataFrame:
+        """Estimated posteriors by likelihood weighting, for networks too wide for an exact answer.
+
+        Parameters
+        ----------
+        variables, evidence
+            As in `posterior`.
+        samples, seed : int
+            More samples, smaller errors; same seed, same estimate.
+
+        Returns
+        -------
+        DataFrame
+            One row a variable and state: `probability` and its `standard_error`. `attrs` holds
+            `effective_samples` and `log_evidence`.
+        """
+        import pandas as pd
+
+        asked = self._asked(variables)
+        vectors = likelihoods_of(self.network, evidence or {})
+        found = weighted_samples(self.network, vectors, asked, samples, seed)
+        frame = pd.DataFrame(
+            [
+                (v, state, p, error)
+                for v in asked
+                for state, p, error in zip(
+                    self.network[v].states, found.posteriors[v], found.standard_errors[v],
+                    strict=True,
+                )
+            ],
+            columns=["variable", "state", "probability", "standard_error"],
+        )
+        frame.attrs |= {
+            "effective_samples": found.effective_samples, "log_evidence": found.log_evidence,
+        }
+        return frame
+
+    def most_probable(
+        self, variables: Iterable[str], evidence: Findings | None = None, k: int = 1
+    ) -> pd.DataFrame:
+        """The `k` jointly most probable states of `variables`, exactly; the rest is summed out.
+
+        Returns
+        -------
+        DataFrame
+            One row a joint state, best first: one column a variable, and `probability`.
+        """
+        import pandas as pd
+
+        asked = self._asked(list(variables))
+        vectors = likelihoods_of(self.network, evidence or {})
+        if not np.isfinite(self._log_evidence(vectors)):
+            raise self.impossible(vectors)
+        row = stack_rows(self.program, [vectors])[0]
+        found = most_probable_states(self.program, row, asked, k)
+        return pd.DataFrame(
+            [
+                {
+                    **{v: self.network[v].states[s] for v, s in f.states.items()},
+                    "probability": f.probability,
+                }
+                for f in found
+            ],
+            columns=[*asked, "probability"],
         )
 
     @cached_property

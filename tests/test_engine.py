@@ -11,12 +11,14 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from oracle import joint, posteriors
+from oracle import joint, posteriors, to_pyagrum
 from strategies import likelihoods, networks
+from test_exactness import random_evidence, with_exact_rows
 
 import bayesnet
 from bayesnet.errors import TooLargeError
 from bayesnet.inference import compile_program, run, run_codes, stack_rows
+from bayesnet.inference.conditioned import condition_and_eliminate
 from bayesnet.inference.joint_states import most_probable_states
 from bayesnet.network import Network, NoisyMax, Table, Variable
 
@@ -139,11 +141,17 @@ def test_targets_do_not_change_numbers(model):
 
 
 def test_compiling_again_gives_the_same_program(model):
-    again = compile_program(model.network)
+    again = compile_program(model.network, order=model.program.order)
     assert again.elimination == model.program.elimination
+    assert again.order == model.program.order
+    searched = compile_program(model.network, tries=2)
+    assert searched.order == compile_program(model.network, tries=2).order
+    unusable = compile_program(model.network, order=model.program.order[1:], tries=2)
+    assert unusable.order == searched.order
     copy = pickle.loads(pickle.dumps(model.program))
     row = np.ones((1, copy.width))
     for program in (again, copy):
+        assert repr(program) == repr(model.program)
         a, b = run(model.program, row), run(program, row)
         assert all(np.array_equal(a.posteriors[v], b.posteriors[v]) for v in a.posteriors)
     assert set(model.program.summary()) >= {"treewidth", "clique_entries", "bytes_a_patient"}
@@ -162,28 +170,51 @@ def test_too_wide_a_network_is_said_before_anything_is_allocated():
         compile_program(Network(variables, d), largest=1 << 16)
 
 
+def rows(rng, shape):
+    x = rng.random(shape) + 0.05
+    return x / x.sum(axis=-1, keepdims=True)
+
+
 @given(data=st.data(), network=networks(most=6))
 @settings(max_examples=30, deadline=None)
-def test_tables_given_anew_for_each_row(data, network):
+def test_numbers_given_anew_for_each_row(data, network):
     """A batch of parameter sets is the same as that many networks."""
-    free = [v for v, d in network.distributions.items() if isinstance(d, Table)]
+    free = [v for v, d in network.distributions.items() if isinstance(d, Table | NoisyMax)]
     program = compile_program(network, free=free, tries=1)
     rng = np.random.default_rng(data.draw(st.integers(0, 1000)))
     draws = []
     for _ in range(3):
         new = {}
         for v in free:
-            x = rng.random(network.table(v).shape) + 0.05
-            new[v] = x / x.sum(axis=-1, keepdims=True)
+            d = network.distributions[v]
+            if isinstance(d, Table):
+                new[v] = Table(d.parents, rows(rng, d.probabilities.shape))
+                continue
+            links = []
+            for old in d.links:
+                link = rows(rng, old.shape)
+                link[0] = old[0]
+                links.append(link)
+            new[v] = NoisyMax(d.parents, tuple(links), rows(rng, d.leak.shape), d.toward_first)
         draws.append(new)
     vectors = data.draw(likelihoods(network))
     row = stack_rows(program, [vectors])
-    tables = {v: np.stack([x[v] for x in draws]) for v in free}
-    got = run(program, np.repeat(row, 3, axis=0), tables=tables)
+    tables = {
+        v: [
+            np.stack([part.values for part in parts])
+            for parts in zip(
+                *(x[v].factors(v, network.sizes(network.parents(v))) for x in draws), strict=True
+            )
+        ]
+        for v in free
+    }
+    batch = np.repeat(row, 3, axis=0)
+    got = run(program, batch, tables=tables, backend="numpy")
+    fast = run(program, batch, tables=tables, backend="kernels")
+    for v in network.variables:
+        assert np.array_equal(got.posteriors[v], fast.posteriors[v], equal_nan=True)
     for i, new in enumerate(draws):
-        changed = network.replace(
-            {v: Table(network.parents(v), x) for v, x in new.items()}
-        )
+        changed = network.replace(new)
         # Odds-ratio intercepts depend on the parents' tables; keep those of the compiled network.
         changed = changed.replace(
             {v: Table(d.parents, network.table(v)) for v, d in network.distributions.items()
@@ -218,3 +249,69 @@ def test_most_probable_joint_states(data, network, k):
     kept = [v for v in ids if v in asked]
     for f in found:
         assert marginal[tuple(f.states[v] for v in kept)] == pytest.approx(f.probability, rel=1e-9)
+
+
+@given(data=st.data(), network=networks(most=7))
+@settings(max_examples=60, deadline=None)
+def test_conditioning_first_gives_the_same_answer(data, network):
+    vectors = data.draw(likelihoods(network))
+    expected, total = posteriors(network, joint(network), vectors)
+    got = condition_and_eliminate(network, vectors, network.variables)
+    if total < 1e-250:
+        return
+    assert np.exp(got.log_evidence[0]) == pytest.approx(total, rel=1e-10)
+    for v, p in expected.items():
+        np.testing.assert_allclose(got.posteriors[v][0], p, atol=1e-10)
+
+
+@pytest.mark.parametrize("name", ["water", "andes", "munin1"])
+def test_large_networks_agree_with_pyagrum(name, networks: Path):
+    import pyagrum as gum
+
+    written = bayesnet.read_network(networks / f"{name}.bif.gz").network
+    model = bayesnet.Model(with_exact_rows(written))
+    peer_network = to_pyagrum(model.network)
+    rng = np.random.default_rng(2)
+    for share in (0.1, 0.2, 0.5):
+        evidence = random_evidence(model.network, rng, share)
+        peer = gum.LazyPropagation(peer_network)
+        peer.setEvidence(evidence)
+        peer.makeInference()
+        posterior = model.posterior(evidence=evidence)
+        for v in model.network.variables:
+            np.testing.assert_allclose(
+                list(posterior[v].values()), peer.posterior(v).toarray(), atol=1e-9
+            )
+
+
+def test_estimates_are_within_their_errors(networks: Path):
+    model = bayesnet.read_network(networks / "alarm.bif.gz")
+    evidence = {"HRBP": "HIGH", "CVP": "NORMAL"}
+    exact = model.posterior(evidence=evidence).to_frame()["probability"].to_numpy()
+    found = model.approximate(evidence=evidence, samples=40_000, seed=3)
+    error = found["standard_error"].to_numpy()
+    off = np.abs(found["probability"].to_numpy() - exact)
+    assert (off <= 4.5 * error + 1e-4).all()
+    assert (off <= 2 * error + 1e-12).mean() > 0.85
+    again = model.approximate(evidence=evidence, samples=40_000, seed=3)
+    assert found.equals(again)
+    assert found.attrs["effective_samples"] > 1000
+
+
+def test_estimates_know_noisy_nodes(model):
+    exact = model.posterior(["fever", "nonspecific_mechanical"], {"kidney_infection": True})
+    found = model.approximate(
+        ["fever", "nonspecific_mechanical"], {"kidney_infection": True}, samples=20_000
+    ).set_index(["variable", "state"])
+    for v in exact:
+        for state, p in exact[v].items():
+            row = found.loc[(v, state)]
+            assert abs(row["probability"] - p) < 5 * row["standard_error"] + 1e-3
+
+
+def test_most_probable_sets_of_causes(model):
+    result = model.diagnose({"age": 72, "neurogenic_claudication": True, "leg_pain": "below_knee"})
+    sets = result.most_probable_sets(k=3)
+    assert len(sets) == 3
+    assert sets["probability"].is_monotonic_decreasing
+    assert any("spinal_stenosis" in c for c in sets["causes"][0])

@@ -169,6 +169,30 @@ class Diagnosis:
             findings.setdefault(self.model.outcome, True)
         return self.model.posterior(variables or None, findings)
 
+    def most_probable_sets(self, k: int = 3, group: str = "diagnoses") -> pd.DataFrame:
+        """The `k` most probable sets of causes of one group, exactly.
+
+        Returns
+        -------
+        DataFrame
+            `causes` (those present, with their grade; empty for none) and `probability`.
+        """
+        import pandas as pd
+
+        ids = [r.cause for r in self.results if r.group == group]
+        findings = dict(self.findings)
+        if self.model.outcome is not None:
+            findings.setdefault(self.model.outcome, True)
+        found = self.model.most_probable(ids, findings, k)
+        network = self.model.network
+        sets = []
+        for _, row in found.iterrows():
+            present = [c for c in ids if row[c] != network[c].states[0]]
+            sets.append(
+                tuple(c if len(network[c]) == 2 else f"{c} ({row[c]})" for c in present)
+            )
+        return pd.DataFrame({"causes": sets, "probability": found["probability"]})
+
     def to_dict(self) -> dict[str, Any]:
         """Plain data, for JSON."""
         return {

@@ -123,9 +123,8 @@ def condition_and_eliminate(
     cliques: list[_Table] = []
     messages: list[FloatArray] = []
     for k in range(len(order)):
-        members = sorted({v for t in buckets[k] for v in t.scope})
-        scope = tuple(members)
-        product = _product(buckets[k], scope)
+        members = tuple(sorted({v for t in buckets[k] for v in t.scope}))
+        product = _product(buckets[k], members)
         message = product.sum(axis=0)
         top = float(message.max())
         if top > 0:
@@ -134,11 +133,11 @@ def condition_and_eliminate(
             log_evidence += math.log(top)
         else:
             constant = 0.0
-        cliques.append(_Table(scope, product))
+        cliques.append(_Table(members, product))
         messages.append(message)
-        if len(scope) > 1:
-            buckets[scope[1]].append(_Table(scope[1:], message))
-            parent_of[scope[1]].append(k)
+        if len(members) > 1:
+            buckets[members[1]].append(_Table(members[1:], message))
+            parent_of[members[1]].append(k)
     possible = constant > 0
     log_total = log_evidence + math.log(constant) if possible else -math.inf
     if possible:

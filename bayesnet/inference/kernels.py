@@ -149,6 +149,10 @@ def run_tiles(  # noqa: ANN201
     slot_first,  # noqa: ANN001
     slot_size,  # noqa: ANN001
     slot_column,  # noqa: ANN001
+    tables,  # noqa: ANN001
+    table_first,  # noqa: ANN001
+    table_size,  # noqa: ANN001
+    table_column,  # noqa: ANN001
     forward,  # noqa: ANN001
     backward,  # noqa: ANN001
     starts,  # noqa: ANN001
@@ -199,6 +203,12 @@ def run_tiles(  # noqa: ANN201
                         values[(first + k) * LANES + lane] = (
                             likelihood[patient, column + k] * factor
                         )
+        for s in range(len(table_first)):
+            first, column = table_first[s], table_column[s]
+            for lane in range(LANES):
+                patient = min(base + lane, patients - 1)
+                for k in range(table_size[s]):
+                    values[(first + k) * LANES + lane] = tables[patient, column + k]
         for step in range(len(forward)):
             kind, out, count, at, scale_slot = forward[step]
             if kind == 0:

@@ -35,6 +35,8 @@ class Plan:
         Rows of the value buffer (and of the derivative buffer).
     slot_first, slot_size, slot_column : ndarray
         Of every evidence variable: its first row, its states, its place on the evidence axis.
+    table_nodes, table_first, table_size, table_column : tuple of int, ndarrays
+        Of every table that is given anew for each row: its node, first row, entries and place.
     forward, backward : ndarray, shape (steps, 5)
         kind, first row of the result, rows of the result, where its starts are, rescaling slot.
     starts, a_index, b_index, weight : ndarray
@@ -55,6 +57,10 @@ class Plan:
     slot_first: IntArray
     slot_size: IntArray
     slot_column: IntArray
+    table_nodes: tuple[int, ...]
+    table_first: IntArray
+    table_size: IntArray
+    table_column: IntArray
     forward: IntArray
     backward: IntArray
     starts: IntArray
@@ -99,6 +105,10 @@ def make_plan(program: Program, targets: Iterable[str] | None = None) -> Plan:
     rows = 0
     for v in program.variables:
         node = program.evidence_nodes[v]
+        first[node] = rows
+        rows += nodes[node].size
+    free = tuple(n for v in program.variables for n in program.table_nodes.get(v, ()))
+    for node in free:
         first[node] = rows
         rows += nodes[node].size
     for step in program.steps:
@@ -180,6 +190,10 @@ def make_plan(program: Program, targets: Iterable[str] | None = None) -> Plan:
         ),
         slot_size=np.array(program.sizes, np.int32),
         slot_column=np.array(program.offsets, np.int32),
+        table_nodes=free,
+        table_first=np.array([first[n] for n in free], np.int32),
+        table_size=np.array([nodes[n].size for n in free], np.int32),
+        table_column=np.cumsum([0, *(nodes[n].size for n in free)])[:-1].astype(np.int32),
         forward=np.array(forward, np.int32).reshape(-1, 5),
         backward=np.array(backward, np.int32).reshape(-1, 5),
         starts=joined(terms.starts, np.int32),  # type: ignore[arg-type]

@@ -135,8 +135,10 @@ class Program:
     sizes, offsets : tuple of int
         Their numbers of states, and where each starts along the evidence axis.
     nodes : tuple of Node
-    evidence_nodes, table_nodes : dict id -> int
-        Nodes of the evidence likelihoods, and of the tables that may be given anew.
+    evidence_nodes : dict id -> int
+        Nodes of the evidence likelihoods.
+    table_nodes : dict id -> tuple of int
+        For each free variable, the nodes of its factors, in the order of `Network.factors_of`.
     values : dict int -> ndarray
         Values of the nodes that do not depend on evidence (computed once, at compile time).
     steps : tuple of Contraction
@@ -154,7 +156,7 @@ class Program:
     offsets: tuple[int, ...]
     nodes: tuple[Node, ...]
     evidence_nodes: dict[str, int]
-    table_nodes: dict[str, int]
+    table_nodes: dict[str, tuple[int, ...]]
     values: dict[int, FloatArray]
     steps: tuple[Contraction, ...]
     root: int
@@ -234,7 +236,7 @@ class _Compiler:
     ) -> None:
         self.network = network
         self.free = free
-        self.table_nodes: dict[str, int] = {}
+        self.table_nodes: dict[str, tuple[int, ...]] = {}
         self.ids = {v: i for i, v in enumerate(network.variables)}
         self.sizes = [len(v) for v in network.variables.values()]
         self.toward_first = [network.combines_toward_first(v) for v in network.variables]
@@ -304,7 +306,7 @@ class _Compiler:
                 Node("factor", scope, contributions, f.values.size, constant), f.values
             )
             if not constant:
-                self.table_nodes[child] = added
+                self.table_nodes[child] = (*self.table_nodes.get(child, ()), added)
         for v in evidence_on:
             i = self.ids[v]
             node = Node("evidence", (i,), frozenset(), self.sizes[i], False)
@@ -547,8 +549,7 @@ def compile_program(
     evidence_on : iterable of str, optional
         Variables that may be observed or asked about; all by default. The rest is summed out once.
     free : iterable of str
-        Variables whose tables may be given anew when the program runs. A noisy-MAX has several
-        small tables and cannot be free.
+        Variables whose numbers may be given anew for every row when the program runs.
     order : sequence of str, optional
         An elimination order (`Program.order`, `search_order`) instead of a search for one. One that
         does not name exactly the variables of this program is not used.
@@ -606,6 +607,7 @@ def search_order(
     network: Network,
     steps: int = 4000,
     seed: int = 0,
+    start: Sequence[str] | None = None,
     on_progress: Callable[[int, float], None] | None = None,
 ) -> tuple[str, ...]:
     """Search long for an elimination order with few multiplications, for `compile_program`.
@@ -617,12 +619,14 @@ def search_order(
         Orders to try after the greedy search (`refined_order`); some hundred a second.
     seed : int
         Same seed, same order.
+    start : sequence of str, optional
+        An order to begin with; the cheapest that a greedy search finds by default.
     on_progress : callable, optional
         Called with the steps done and the multiplications of both passes so far.
     """
     compiler = _Compiler(network, tuple(network.variables), frozenset())
-    start = _searched_order(compiler, 20, seed, LARGEST_PROGRAM)
-    found = refined_order(start.order, compiler.cost, steps, seed, on_progress)
+    begin = _given_order(compiler, start) or _searched_order(compiler, 20, seed, LARGEST_PROGRAM)
+    found = refined_order(begin.order, compiler.cost, steps, seed, on_progress)
     return tuple(compiler.names[v] for v in found)
 
 

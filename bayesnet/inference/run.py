@@ -9,7 +9,7 @@ through the kernels.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Literal
@@ -53,7 +53,7 @@ def run(
     program: Program,
     likelihood: FloatArray,
     targets: Iterable[str] | None = None,
-    tables: Mapping[str, FloatArray] | None = None,
+    tables: Mapping[str, FloatArray | Sequence[FloatArray]] | None = None,
     *,
     backend: Backend = "auto",
     threads: int | None = None,
@@ -71,7 +71,8 @@ def run(
         Variables whose posteriors are wanted; all by default. Fewer targets cost less.
     tables : mapping id -> ndarray, optional
         For free variables (`compile_program`): P(variable | parents) for every row, shape
-        `(patients, *parent sizes, size)`. Runs in NumPy.
+        `(patients, *parent sizes, size)`; for a noisy-MAX a sequence, the leak first and then one
+        link a parent, each `(patients, ...)` (the order of `Network.factors_of`).
     backend : str
         `numpy`, `kernels`, or `auto`. Same numbers either way.
     threads : int, optional
@@ -82,10 +83,46 @@ def run(
         raise ValueError(
             f"likelihood has shape {likelihood.shape}, expected (patients, {program.width})"
         )
-    if program.table_nodes or not _use_kernels(backend, program, len(likelihood)):
+    given = _by_node(program, tables or {}, len(likelihood))
+    if not _use_kernels(backend, program, len(likelihood)):
         wanted = set(program.variables if targets is None else targets)
-        return _in_numpy(program, wanted, likelihood, tables or {})
-    return _in_kernels(program.plan(targets), np.zeros((1, 1), np.int8), likelihood, False, threads)
+        return _in_numpy(program, wanted, likelihood, given)
+    plan = program.plan(targets)
+    rows = np.zeros((1, 1))
+    if plan.table_nodes:
+        patients = len(likelihood)
+        rows = np.concatenate(
+            [
+                given[n] if n in given else np.broadcast_to(x, (patients, len(x)))
+                for n in plan.table_nodes
+                for x in (program.values[n],)
+            ],
+            axis=1,
+        )
+    return _in_kernels(plan, np.zeros((1, 1), np.int8), likelihood, False, threads, rows)
+
+
+def _by_node(
+    program: Program, tables: Mapping[str, FloatArray | Sequence[FloatArray]], patients: int
+) -> dict[int, FloatArray]:
+    """The given tables, flat, by node: shape `(patients, entries)`."""
+    found: dict[int, FloatArray] = {}
+    for v, given in tables.items():
+        if v not in program.table_nodes:
+            raise ValueError(f"{v} is not free in this program; compile with free=[{v!r}]")
+        parts = [given] if isinstance(given, np.ndarray) else list(given)
+        nodes = program.table_nodes[v]
+        if len(parts) != len(nodes):
+            raise ValueError(f"{v} has {len(nodes)} tables, not {len(parts)}")
+        for node, part in zip(nodes, parts, strict=True):
+            flat = np.asarray(part, dtype=np.float64).reshape(len(part), -1)
+            if flat.shape != (patients, program.nodes[node].size):
+                raise ValueError(
+                    f"a table of {v} has shape {np.shape(part)}: expected {patients} rows of "
+                    f"{program.nodes[node].size} entries"
+                )
+            found[node] = flat
+    return found
 
 
 def run_codes(
@@ -125,7 +162,12 @@ def _use_kernels(backend: Backend, program: Program, patients: int) -> bool:
 
 
 def _in_kernels(
-    plan: Plan, codes: CodeArray, likelihood: FloatArray, by_code: bool, threads: int | None
+    plan: Plan,
+    codes: CodeArray,
+    likelihood: FloatArray,
+    by_code: bool,
+    threads: int | None,
+    tables: FloatArray | None = None,
 ) -> Marginals:
     global _kernels_loaded  # noqa: PLW0603
     from bayesnet.inference.kernels import LANES, run_tiles
@@ -136,11 +178,12 @@ def _in_kernels(
     evidence = np.empty(patients)
     exponent = np.empty(patients, np.int64)
     tiles = -(-patients // LANES)
+    given = np.zeros((1, 1)) if tables is None else np.ascontiguousarray(tables)
 
     def work(first: int, last: int) -> None:
         run_tiles(
             codes, likelihood, by_code, first, last, plan.slot_first, plan.slot_size,
-            plan.slot_column, plan.forward, plan.backward, plan.starts, plan.a_index, plan.b_index,
+            plan.slot_column, given, plan.table_first, plan.table_size, plan.table_column, plan.forward, plan.backward, plan.starts, plan.a_index, plan.b_index,
             plan.weight, plan.rows, plan.rescaled, plan.root_row, plan.constant_root,
             plan.target_slot, plan.target_column, posterior, evidence, exponent,
         )  # fmt: skip
@@ -195,15 +238,15 @@ def _rescaled(values: FloatArray) -> tuple[FloatArray, npt.NDArray[np.int64]]:
 
 
 def _in_numpy(
-    program: Program, targets: set[str], likelihood: FloatArray, tables: Mapping[str, FloatArray]
+    program: Program, targets: set[str], likelihood: FloatArray, tables: Mapping[int, FloatArray]
 ) -> Marginals:
     patients = likelihood.shape[0]
     columns = np.ascontiguousarray(likelihood.T)
     nodes = program.nodes
     one = np.ones((1, 1))
     values: dict[int, FloatArray] = {n: x[:, None] for n, x in program.values.items()}
-    for v, table in tables.items():
-        values[program.table_nodes[v]] = np.ascontiguousarray(table.reshape(patients, -1).T)
+    for node, table in tables.items():
+        values[node] = np.ascontiguousarray(table.T)
     scale = np.zeros(patients, dtype=np.int64)
     for v, size, offset in zip(program.variables, program.sizes, program.offsets, strict=True):
         node = program.evidence_nodes[v]

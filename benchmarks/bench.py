@@ -26,7 +26,8 @@ from pathlib import Path
 import numpy as np
 
 import bayesnet
-from bayesnet.inference import compile_program, run_codes
+from bayesnet.inference import compile_program, likelihoods_of, run, run_codes
+from bayesnet.inference.conditioned import condition_and_eliminate
 from bayesnet.network import Network, NoisyMax, Table, Variable
 
 HERE = Path(__file__).parent
@@ -131,7 +132,8 @@ def without(network: Network, variable: str) -> Network:
 
 
 def compare(name: str, network: Network, peers_get: Network, targets: list[str],
-            candidates: list[str], keep: int, batch: int, peer_patients: int) -> dict:
+            candidates: list[str], keep: int, batch: int, peer_patients: int,
+            order: tuple[str, ...] | None = None) -> dict:
     """Throughput and one-patient latency of ours and the peers on the same patients."""
     rng = np.random.default_rng(1)
     position = {v: i for i, v in enumerate(network.variables)}
@@ -140,7 +142,7 @@ def compare(name: str, network: Network, peers_get: Network, targets: list[str],
     if "pt_failure" in position:
         ours[:, position["pt_failure"]] = 1
     start = time.perf_counter()
-    program = compile_program(network)
+    program = compile_program(network, order=order)
     compiled = time.perf_counter() - start
     run_codes(program, ours[:64], targets)
     seconds = best_of(lambda: run_codes(program, ours, targets))
@@ -159,6 +161,41 @@ def compare(name: str, network: Network, peers_get: Network, targets: list[str],
         "multiplications": len(program.plan(targets).a_index),
         "gigaflops": 2 * len(program.plan(targets).a_index) * batch / seconds / 1e9,
     }
+
+
+def compare_wide(name: str, network: Network, patients: int) -> dict:
+    """A network too wide to compile: one patient at a time, conditioned on its own evidence."""
+    rng = np.random.default_rng(1)
+    every = list(network.variables)
+    codes = hide(simulate(network, patients + 1, rng), np.arange(len(every)), len(every) // 5, rng)
+    times = []
+    for row in codes:
+        vectors = likelihoods_of(network, evidence_of(network, row))
+        start = time.perf_counter()
+        condition_and_eliminate(network, vectors, every)
+        times.append(time.perf_counter() - start)
+    ours = statistics.median(times[1:])
+    agrum = pyagrum_seconds(network, codes, every)
+    best = min(agrum.values())
+    return {
+        "network": name, "variables": len(network), "targets": len(every), "ours_ms": ours * 1e3,
+        "lazy_ms": agrum["LazyPropagation"] * 1e3, "shafer_ms": agrum["ShaferShenoyInference"] * 1e3,
+        "ratio": best / ours,
+    }
+
+
+def parameter_draws(model: bayesnet.DiagnosticModel, draws: int) -> float:
+    """Seconds for one patient under `draws` parameter sets, all tables and links free."""
+    network = model.network
+    program = compile_program(network, free=list(network.variables), order=model.program.order)
+    tables = {}
+    for v in network.variables:
+        parts = [f.values for f in network.factors_of(v)]
+        tables[v] = [np.broadcast_to(p, (draws, *p.shape)) for p in parts]
+    row = np.ones((draws, program.width))
+    few = {v: [p[:8] for p in t] for v, t in tables.items()}
+    run(program, row[:8], model.causes, few, backend="kernels")
+    return best_of(lambda: run(program, row, model.causes, tables, backend="kernels"))
 
 
 def roofline() -> float:
@@ -290,7 +327,7 @@ def main() -> None:
     say = lambda text: print(text, file=sys.stderr, flush=True)  # noqa: E731
     say("pt_failure")
     rows.append(compare("pt_failure", network, without(network, "pt_failure"), list(model.causes), seen,
-                        25, 10_000 if quick else 100_000, 20 if quick else 60))
+                        25, 10_000 if quick else 100_000, 20 if quick else 60, model.program.order))
     for name in STANDARD:
         say(name)
         standard = bayesnet.read_network(ROOT / "tests" / "networks" / f"{name}.bif.gz").network
@@ -299,6 +336,13 @@ def main() -> None:
         every = list(exact.variables)
         rows.append(compare(name, exact, exact, every, every, len(every) // 5,
                             10_000 if quick else 100_000, 20 if quick else 60))
+    say("munin1")
+    munin = bayesnet.read_network(ROOT / "tests" / "networks" / "munin1.bif.gz").network
+    munin = munin.replace({v: Table(d.parents, d.probabilities / d.probabilities.sum(-1, keepdims=True))
+                           for v, d in munin.distributions.items()})
+    wide = [compare_wide("munin1", munin, 10 if quick else 60)]
+    say("parameter draws")
+    draws = parameter_draws(model, 1000)
     say("growth")
     grown = growth(quick)
     say("patients")
@@ -325,6 +369,11 @@ def main() -> None:
         f"Roofline: a plain multiply-add over tables in the first-level cache reaches {peak:.1f} Gflop/s here (all cores).",
         f"Program of pt_failure: treewidth {program['treewidth']:.0f}, {program['clique_entries']:,.0f} clique entries, "
         f"{program['steps']:.0f} steps.",
+        "Too wide to compile for every pattern of evidence (one patient at a time, one core, all posteriors):",
+        table(wide, {"network": ("network", ""), "variables": ("variables", "d"), "ours_ms": ("ours, ms", ".1f"),
+                     "lazy_ms": ("pyAgrum Lazy, ms", ".1f"), "shafer_ms": ("pyAgrum Shafer-Shenoy, ms", ".1f"),
+                     "ratio": ("pyAgrum's best / ours", ".1f")}),
+        f"One patient under 1,000 parameter sets at once (pt_failure, every number free): {draws:.2f} s.",
         "Patients (pt_failure, blocks of 50,000, a fresh process each; memory includes the input, one byte a variable):",
         table(patients, {"patients": ("patients", ",d"), "seconds": ("seconds", ".2f"), "peak_mib": ("peak MiB", ",.0f")}),
         "Growth (synthetic two-level networks, one outcome over all causes, 25 findings a patient):",

@@ -122,21 +122,54 @@ def _sum_products(
 
 
 
+@intrinsic
+def _raise_to_row(_: Any, top: Any, source: Any, row: Any) -> Any:
+    """Top becomes max(top, source[row]), lane by lane."""
+    signature = types.void(top, source, types.int64)
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        kinds = signature.args
+        at = _row(builder, _data(context, builder, kinds[0], args[0]), ir.Constant(_INT, 0))
+        source_data = _data(context, builder, kinds[1], args[1])
+        old = builder.load(at, align=8)
+        new = builder.load(_row(builder, source_data, args[2]), align=8)
+        larger = builder.fcmp_ordered(">", new, old)
+        builder.store(builder.select(larger, new, old), at, align=8)
+        return context.get_dummy_value()
+
+    return signature, codegen
+
+
+@intrinsic
+def _scale_row(_: Any, target: Any, row: Any, factor: Any) -> Any:
+    """target[row] *= factor, lane by lane."""
+    signature = types.void(target, types.int64, factor)
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        kinds = signature.args
+        at = _row(builder, _data(context, builder, kinds[0], args[0]), args[1])
+        by = _row(builder, _data(context, builder, kinds[2], args[2]), ir.Constant(_INT, 0))
+        product = builder.fmul(builder.load(at, align=8), builder.load(by, align=8))
+        builder.store(product, at, align=8)
+        return context.get_dummy_value()
+
+    return signature, codegen
+
+
 @njit(nogil=True, cache=True, boundscheck=False)
-def _rescale(values, first, count, exponents, tile_scale):  # noqa: ANN001, ANN202
+def _rescale(values, first, count, factor, tile_scale):  # noqa: ANN001, ANN202
     """Divide rows [first, first + count) by a power of two, lane by lane."""
+    factor[:] = 0.0
+    for r in range(first, first + count):
+        _raise_to_row(factor, values, np.int64(r))
     for lane in range(LANES):
-        top = 0.0
-        for r in range(first, first + count):
-            top = max(top, values[r * LANES + lane])
         exponent = 0
-        if top > 0.0:
-            exponent = math.frexp(top)[1]
-        factor = math.ldexp(1.0, -exponent)
-        for r in range(first, first + count):
-            values[r * LANES + lane] *= factor
-        exponents[lane] = factor
+        if factor[lane] > 0.0:
+            exponent = math.frexp(factor[lane])[1]
+        factor[lane] = math.ldexp(1.0, -exponent)
         tile_scale[lane] += exponent
+    for r in range(first, first + count):
+        _scale_row(values, np.int64(r), factor)
 
 
 @njit(nogil=True, cache=True, boundscheck=False)
@@ -240,8 +273,7 @@ def run_tiles(  # noqa: ANN201
             if kind == 2:
                 # The derivative enters a rescaled message: undo the division.
                 for r in range(out, out + count):
-                    for lane in range(LANES):
-                        gradient[r * LANES + lane] *= exponents[scale_slot, lane]
+                    _scale_row(gradient, np.int64(r), exponents[scale_slot])
             elif kind == 0:
                 for o in range(count):
                     _sum_scaled(

@@ -85,11 +85,19 @@ class _Terms:
         self.start_count = 0
         self.term_count = 0
 
-    def add(self, plan: SumOfProducts, a: IntArray, b: IntArray, weight: FloatArray | None) -> int:
-        """Append one step; returns where its starts are."""
+    def add(
+        self,
+        plan: SumOfProducts,
+        result: IntArray,
+        a: IntArray,
+        b: IntArray,
+        weight: FloatArray | None = None,
+    ) -> int:
+        """Append one step; returns where its starts are. Entries without a row have no terms."""
         at = self.start_count
-        self.starts.append(plan.starts + self.term_count)
-        self.start_count += len(plan.starts)
+        starts = np.append(plan.starts[:-1][result >= 0], plan.starts[-1])
+        self.starts.append(starts + self.term_count)
+        self.start_count += len(starts)
         self.term_count += len(a)
         self.a.append(a)
         self.b.append(b)
@@ -97,23 +105,33 @@ class _Terms:
         return at
 
 
+def _kept(rows: IntArray) -> int:
+    return int((rows >= 0).sum())
+
+
 def make_plan(program: Program, targets: Iterable[str] | None = None) -> Plan:
     """Lay `program` out for the posteriors of `targets` (all variables by default)."""
     wanted = set(program.variables if targets is None else targets)
     nodes = program.nodes
+    # Row of each entry; entries that are always zero have none (-1), and no term refers to them.
+    row_of: dict[int, IntArray] = {}
     first: dict[int, int] = {}
     rows = 0
-    for v in program.variables:
-        node = program.evidence_nodes[v]
+
+    def place(node: int, present: npt.NDArray[np.bool_] | None = None) -> None:
+        nonlocal rows
+        kept = np.ones(nodes[node].size, bool) if present is None else present
+        row_of[node] = np.where(kept, rows + np.cumsum(kept) - 1, -1).astype(np.int32)
         first[node] = rows
-        rows += nodes[node].size
+        rows += int(kept.sum())
+
+    for v in program.variables:
+        place(program.evidence_nodes[v])
     free = tuple(n for v in program.variables for n in program.table_nodes.get(v, ()))
     for node in free:
-        first[node] = rows
-        rows += nodes[node].size
+        place(node)
     for step in program.steps:
-        first[step.out] = rows
-        rows += nodes[step.out].size
+        place(step.out, np.diff(step.forward.starts) > 0)
 
     terms = _Terms()
     forward, backward = [], []
@@ -132,19 +150,23 @@ def make_plan(program: Program, targets: Iterable[str] | None = None) -> Plan:
         if step.rescale:
             slot = slot_of[step.out] = len(slot_of)
         if moving(step.left) and moving(step.right):
-            at = terms.add(f, f.a_index + first[step.left], f.b_index + first[step.right], None)
+            at = terms.add(
+                f, row_of[step.out], row_of[step.left][f.a_index], row_of[step.right][f.b_index]
+            )
             kind = PRODUCTS
         elif moving(step.left):
             at = terms.add(
-                f, f.a_index + first[step.left], f.b_index, constant(step.right)[f.b_index]
+                f, row_of[step.out], row_of[step.left][f.a_index], f.b_index,
+                constant(step.right)[f.b_index],
             )
             kind = WEIGHTED
         else:
             at = terms.add(
-                f, f.b_index + first[step.right], f.a_index, constant(step.left)[f.a_index]
+                f, row_of[step.out], row_of[step.right][f.b_index], f.a_index,
+                constant(step.left)[f.a_index],
             )
             kind = WEIGHTED
-        forward.append((kind, first[step.out], nodes[step.out].size, at, slot))
+        forward.append((kind, first[step.out], _kept(row_of[step.out]), at, slot))
 
     needed = {program.evidence_nodes[v] for v in wanted}
     for step in program.steps:
@@ -153,23 +175,25 @@ def make_plan(program: Program, targets: Iterable[str] | None = None) -> Plan:
     for step in reversed(program.steps):
         if step.out not in needed:
             continue
-        out_row, out_size = first[step.out], nodes[step.out].size
         if step.rescale:
-            backward.append((UNSCALE, out_row, out_size, 0, slot_of[step.out]))
+            kept = _kept(row_of[step.out])
+            backward.append((UNSCALE, first[step.out], kept, 0, slot_of[step.out]))
         for node, other, half in (
             (step.left, step.right, step.to_left),
             (step.right, step.left, step.to_right),
         ):
             if node not in needed or not moving(node):
                 continue
-            a = half.a_index + out_row
+            a = row_of[step.out][half.a_index]
             if moving(other):
-                at = terms.add(half, a, half.b_index + first[other], None)
+                at = terms.add(half, row_of[node], a, row_of[other][half.b_index])
                 kind = PRODUCTS
             else:
-                at = terms.add(half, a, half.b_index, constant(other)[half.b_index])
+                at = terms.add(
+                    half, row_of[node], a, half.b_index, constant(other)[half.b_index]
+                )
                 kind = WEIGHTED
-            backward.append((kind, first[node], nodes[node].size, at, -1))
+            backward.append((kind, first[node], _kept(row_of[node]), at, -1))
 
     ordered = tuple(v for v in program.variables if v in wanted)
     position = {v: i for i, v in enumerate(program.variables)}
@@ -201,7 +225,7 @@ def make_plan(program: Program, targets: Iterable[str] | None = None) -> Plan:
         b_index=joined(terms.b, np.int32),  # type: ignore[arg-type]
         weight=joined(terms.weight, np.float64),  # type: ignore[arg-type]
         rescaled=len(slot_of),
-        root_row=first[program.root] if root_moves else -1,
+        root_row=int(row_of[program.root][0]) if root_moves else -1,
         constant_root=0.0 if root_moves else float(program.values[program.root][0]),
         target_slot=np.array([position[v] for v in ordered], np.int32),
         target_column=np.array(columns, np.int32),

@@ -60,8 +60,10 @@ __all__ = [
 IndexArray = npt.NDArray[np.int32]
 
 #: Rescale a message once it has absorbed this many evidence vectors, so that products of
-#: probabilities stay far from the smallest float.
-EVIDENCE_BEFORE_RESCALING = 6
+#: probabilities stay far from the smallest float: soon where that is cheap (few entries), and at
+#: the latest when two such messages, each entry 1e-12, would multiply to 1e-288.
+EVIDENCE_BEFORE_RESCALING = {"small": 4, "large": 12}
+SMALL_MESSAGE = 64
 LARGEST_PROGRAM = 1 << 28
 
 
@@ -496,7 +498,7 @@ class _Compiler:
             )
             return out
         mass = self.mass[left] + (self.mass[right] if right >= 0 else 0)
-        rescale = mass >= EVIDENCE_BEFORE_RESCALING
+        rescale = mass >= EVIDENCE_BEFORE_RESCALING["small" if size <= SMALL_MESSAGE else "large"]
         self.mass[out] = 1 if rescale else mass
         self.steps.append(
             Contraction(

@@ -15,7 +15,6 @@ import gc
 import json
 import os
 import platform
-import resource
 import statistics
 import subprocess
 import sys
@@ -277,7 +276,9 @@ def memory_child(patients: int) -> None:
         got = run_codes(program, codes[first : first + block], model.causes)
         total += float(got.posteriors["disc_herniation"][:, 1].sum())
     seconds = time.perf_counter() - start
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    # Not ru_maxrss, which a child process inherits from its parent.
+    status = Path("/proc/self/status").read_text(encoding="utf-8")
+    peak = int(status.split("VmHWM:")[1].split()[0]) / 1024
     print(json.dumps({"patients": patients, "seconds": seconds, "peak_mib": peak, "check": total}))
 
 

@@ -26,6 +26,8 @@ __all__ = ["LARGEST_CLIQUE_ENTRIES", "condition_and_eliminate"]
 
 #: The most clique-table entries of one patient (2 GiB).
 LARGEST_CLIQUE_ENTRIES = 1 << 28
+#: So many clique-table entries are multiplied faster than a better order is found.
+ENTRIES_NOT_WORTH_A_SEARCH = 1e6
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +102,9 @@ def condition_and_eliminate(
     }
     if free:
         scopes = [[dense[v] for v in scope] for _, scope in tables]
-        best = good_eliminations(scopes, sizes, tries, seed, keep=1)[0]
+        best = good_eliminations(
+            scopes, sizes, tries, seed, keep=1, enough=ENTRIES_NOT_WORTH_A_SEARCH
+        )[0]
         if best.entries > largest:
             raise TooLargeError(
                 f"exact inference needs {best.entries:.3g} clique-table entries for this patient "

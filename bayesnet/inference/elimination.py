@@ -140,6 +140,7 @@ def good_eliminations(
     tries: int = 8,
     seed: int = 0,
     keep: int = 16,
+    enough: float = 0.0,
 ) -> list[Elimination]:
     """The cheapest orders found by every heuristic with `tries` random tie-breaks each.
 
@@ -155,6 +156,8 @@ def good_eliminations(
         Same seed, same orders.
     keep : int
         The most orders to return, cheapest first.
+    enough : float
+        Stop as soon as an order has no more entries than this.
     """
     adjacency = [0] * len(sizes)
     for scope in scopes:
@@ -179,6 +182,10 @@ def good_eliminations(
             if one is not None:
                 found[one.order] = one
                 cheapest = min(cheapest, one.entries)
+            if cheapest <= enough:
+                break
+        if cheapest <= enough:
+            break
     return sorted(found.values(), key=lambda e: (e.entries, e.order))[:keep]
 
 

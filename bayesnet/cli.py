@@ -472,7 +472,8 @@ def optimise_model(
         key = "multiplications_forward"
         better = after[key] < before[key]
         if better:
-            file.write_text("\n".join(order) + "\n", encoding="utf-8")
+            lines = [f"# written by bayesnet model optimise for structure {model.network.structure}"]
+            file.write_text("\n".join([*lines, *order]) + "\n", encoding="utf-8")
     _console().print(
         f"{before[key]:,.0f} multiplications a forward pass before, {after[key]:,.0f} with the order "
         f"found; {'written to ' + str(file) if better else 'not better, nothing written'}."

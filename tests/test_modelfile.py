@@ -159,6 +159,26 @@ def test_all_errors_of_all_files_are_reported_at_once(folder):
     assert files == {"findings.yaml", "causes.yaml", "outcome.yaml"}
 
 
+def test_a_kept_order_holds_only_for_its_arcs(folder):
+    from bayesnet.inference.program import search_order
+    from bayesnet.modelfile.reader import ORDER_FILE
+
+    network = read_model(folder).network
+    order = search_order(network, steps=5)
+    lines = [f"# for structure {network.structure}", *order]
+    (folder / ORDER_FILE).write_text("\n".join(lines))
+    assert read_model(folder).elimination_order == order
+    assert bayesnet.load(folder).program.order == order
+    change(folder, "findings.yaml", "gout: 0.6", "gout: 0.7")
+    assert read_model(folder).elimination_order == order
+    change(folder, "findings.yaml", "gout: 0.7", "gout: 0.7\n    strain: {mild: 0.1}")
+    assert read_model(folder).elimination_order is None
+
+
+def test_the_shipped_order_is_for_the_shipped_arcs(model):
+    assert model.document.elimination_order is not None
+
+
 def test_a_missing_model_is_said_so():
     with pytest.raises(ModelFileError, match=r"no model 'pt_failur'.*Did you mean pt_failure"):
         bayesnet.load("pt_failur")

@@ -104,12 +104,13 @@ class ModelDocument:
 
     @cached_property
     def elimination_order(self) -> tuple[str, ...] | None:
-        """The order that `bayesnet model optimise` found for this folder, if it was run."""
+        """The order that `bayesnet model optimise` found, unless the arcs have changed since."""
         try:
             text = (self.folder / ORDER_FILE).read_text(encoding="utf-8")
         except OSError:
             return None
-        return tuple(line for line in text.split() if line)
+        first, _, rest = text.partition("\n")
+        return tuple(rest.split()) if first.split()[-1:] == [self.network.structure] else None
 
     @cached_property
     def studies(self) -> Mapping[str, StudyFigure]:

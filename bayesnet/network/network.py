@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -199,6 +200,15 @@ class Network:
         """Whether contributions to a noisy child combine by the minimum (noisy-NOR)."""
         distribution = self.distributions[variable]
         return isinstance(distribution, NoisyMax) and distribution.toward_first
+
+    @cached_property
+    def structure(self) -> str:
+        """A short fingerprint of variables, states, arcs and kinds; not of the numbers."""
+        parts = [
+            f"{v.id}|{len(v)}|{d.kind}|{','.join(d.parents)}"
+            for v, d in zip(self.variables.values(), self.distributions.values(), strict=True)
+        ]
+        return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:12]
 
     def replace(self, distributions: Mapping[str, Distribution], name: str | None = None) -> Network:
         """A copy with some local distributions exchanged."""

@@ -400,7 +400,7 @@ def show_model(
             for name in ("id", "role", "states", "kind", "parents"):
                 table.add_column(name)
             for v in network.variables.values():
-                table.add_row(v.id, v.role, ", ".join(v.states), network.distributions[v.id].kind,
+                table.add_row(v.id, v.role, ", ".join(v.states), network.kind(v.id),
                               ", ".join(network.parents(v.id)))
             out.print(table)
             return
@@ -415,7 +415,7 @@ def show_model(
         marginal = model.posterior(variable)[variable]
         out.print("Before anything is known: "
                   + ", ".join(f"{s} {p:.4g}" for s, p in marginal.items()))
-        table = Table(title=f"\n{network.distributions[v.id].kind}", box=None, pad_edge=False,
+        table = Table(title=f"\n{network.kind(v.id)}", box=None, pad_edge=False,
                       title_justify="left")
         for name in ("parameter", "value", "spread", "from"):
             table.add_column(name)

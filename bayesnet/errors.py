@@ -21,6 +21,10 @@ __all__ = [
 ]
 
 
+#: An error message lists so many problems and counts the rest.
+MOST_SHOWN = 40
+
+
 class BayesnetError(Exception):
     """Base class of every error that bayesnet raises on purpose."""
 
@@ -62,7 +66,10 @@ class _ListOfProblems(BayesnetError, ValueError):
         count = len(self.problems)
         noun = "problem" if count == 1 else "problems"
         head = f"{count} {noun}" + (f" in {self.subject}" if self.subject else "")
-        return "\n".join([head + ":", *(f"  - {p}" for p in self.problems)])
+        shown = [f"  - {p}" for p in self.problems[:MOST_SHOWN]]
+        if count > MOST_SHOWN:
+            shown.append(f"  ... and {count - MOST_SHOWN:,} more (all in `.problems`)")
+        return "\n".join([head + ":", *shown])
 
     def within(self, subject: str) -> Self:
         """The same problems, said of `subject` (a file, a row)."""

@@ -143,7 +143,7 @@ class Model:
         return pd.DataFrame(
             [
                 (v.id, v.name, v.role, v.group, list(v.states), list(network.parents(v.id)),
-                 network.distributions[v.id].kind, v.ask)
+                 network.kind(v.id), v.ask)
                 for v in network.variables.values()
             ],
             columns=["id", "label", "role", "group", "states", "parents", "kind", "ask"],

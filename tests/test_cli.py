@@ -136,6 +136,7 @@ def test_model_commands():
     assert "no errors" in run("model", "check", "pt_failure").stdout
     shown = run("model", "show", "pt_failure", "fever").stdout
     assert "leak" in shown
+    assert "noisy_or" in shown
     assert "$defs" in json.loads(run("model", "schema").stdout)
 
 
@@ -158,3 +159,12 @@ def test_nothing_is_shown_as_nan(model):
     result = model.diagnose({"pt_failure": None})
     assert all(math.isnan(r.necessity) for r in result.results)
     json.dumps(result.to_dict(), allow_nan=False)
+
+
+def test_a_flood_of_problems_is_cut_and_counted(tmp_path):
+    file = tmp_path / "cases.jsonl"
+    file.write_text("no\n" * 500)
+    done = run("evaluate", str(file))
+    assert done.returncode == 2
+    assert "500 problems" in done.stderr
+    assert "... and 460 more" in done.stderr

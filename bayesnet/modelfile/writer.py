@@ -106,8 +106,7 @@ def _spec(network: Network, v: Variable, sources: _Sources) -> tuple[str, dict[s
             )
             for parent, link in zip(d.parents, d.links, strict=True)
         }
-        kind = "noisy_nor" if d.toward_first else "noisy_or" if len(v) == 2 else "noisy_max"
-        return kind, {**links, "leak": _entry(_partial(v, d.leak, rest), sources.get(("leak",)))}
+        return network.kind(v.id), {**links, "leak": _entry(_partial(v, d.leak, rest), sources.get(("leak",)))}
     if isinstance(d, Mixture):
         spec: dict[str, Any] = {}
         for parent, part, weight in zip(d.parents, d.components, d.weights, strict=True):

@@ -196,6 +196,15 @@ class Network:
             return (Factor((*distribution.parents, variable), self.table(variable)),)
         return distribution.factors(variable, self.sizes(distribution.parents))
 
+    def kind(self, variable: str) -> str:
+        """The word that model files use for how `variable` depends on its parents."""
+        distribution = self.distributions[variable]
+        if isinstance(distribution, NoisyMax):
+            if distribution.toward_first:
+                return "noisy_nor"
+            return "noisy_or" if len(self.variables[variable]) == 2 else "noisy_max"
+        return distribution.kind
+
     def combines_toward_first(self, variable: str) -> bool:
         """Whether contributions to a noisy child combine by the minimum (noisy-NOR)."""
         distribution = self.distributions[variable]

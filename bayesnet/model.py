@@ -372,11 +372,18 @@ class Model:
 
     def _repr_html_(self) -> str:
         network = self.network
-        roles: dict[str, int] = {}
-        for v in network.variables.values():
-            roles[v.role or "variable"] = roles.get(v.role or "variable", 0) + 1
-        counts = ", ".join(f"{n} {role}" for role, n in roles.items())
-        return f"<b>{html.escape(network.name or 'network')}</b>: {counts}"
+        parts = {
+            "known beforehand": network.of_role("context"),
+            "causes": network.of_role("cause"),
+            "hidden mechanisms": network.of_role("mechanism"),
+            "findings": network.of_role(
+                "history", "examination", "test", "questionnaire", "programme"
+            ),
+        }
+        counts = [f"{len(ids)} {what}" for what, ids in parts.items() if ids]
+        arcs = sum(len(network.parents(v)) for v in network.variables)
+        total = f"{len(network)} variables, {arcs} arcs"
+        return f"<b>{html.escape(network.name or 'network')}</b>: {', '.join([total, *counts])}"
 
 
 class DiagnosticModel(Model):

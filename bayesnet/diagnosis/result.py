@@ -228,7 +228,7 @@ class Diagnosis:
                 + rows
             )
         head = "".join(
-            f"<th style='text-align:{a}'>{t}</th>"
+            f"<th style='text-align:{a};padding:2px 10px'>{t}</th>"
             for t, a in (("", "left"), ("PT failed because of it", "left"), ("probability", "right"),
                          ("before findings", "right"), ("findings' weight (LR)", "right"))
         )
@@ -243,19 +243,26 @@ def _sort_key(value: float) -> float:
     return math.inf if math.isnan(value) else -value
 
 
+_CELL = "padding:1px 10px"
+
+
 def _html_row(r: CauseResult) -> str:
-    from bayesnet.diagnosis.words import name_of, ratio
+    from bayesnet.diagnosis.words import name_of, percent, ratio
 
     share = 0.0 if math.isnan(r.necessity) else r.necessity
-    shown = "" if math.isnan(r.necessity) else f"{r.necessity:.1%}"
+    shown = "" if math.isnan(r.necessity) else percent(r.necessity)
     bar = (
         "<div style='display:inline-block;width:120px;background:#e8e8e8'>"
         f"<div style='width:{120 * share:.0f}px;background:#0072B2;height:.8em'></div></div> {shown}"
     )
     return (
-        f"<tr><td style='text-align:left'>{html.escape(name_of(r))}</td>"
-        f"<td style='text-align:left'>{bar}</td><td>{r.posterior:.1%}</td><td>{r.prior:.1%}</td>"
-        f"<td>{ratio(r.likelihood_ratio)}</td></tr>"
+        f"<tr><td style='{_CELL};text-align:left'>{html.escape(name_of(r))}</td>"
+        f"<td style='{_CELL};text-align:left'>{bar}</td>"
+        + "".join(
+            f"<td style='{_CELL};text-align:right'>{x}</td>"
+            for x in (percent(r.posterior), percent(r.prior), ratio(r.likelihood_ratio))
+        )
+        + "</tr>"
     )
 
 

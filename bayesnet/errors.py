@@ -5,7 +5,6 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Self
 
 __all__ = [
     "BayesnetError",
@@ -51,29 +50,20 @@ class Problem:
 class _ListOfProblems(BayesnetError, ValueError):
     """An error that reports every problem found, not only the first."""
 
-    headline = "{n} problem(s)"
-
-    def __init__(self, problems: Iterable[Problem | str], subject: str = "") -> None:
+    def __init__(self, problems: Iterable[Problem | str]) -> None:
         self.problems: tuple[Problem, ...] = tuple(
             p if isinstance(p, Problem) else Problem(p) for p in problems
         )
-        self.subject = subject
         super().__init__(self._text())
 
     def _text(self) -> str:
-        if len(self.problems) == 1 and not self.subject:
+        if len(self.problems) == 1:
             return str(self.problems[0])
         count = len(self.problems)
-        noun = "problem" if count == 1 else "problems"
-        head = f"{count} {noun}" + (f" in {self.subject}" if self.subject else "")
         shown = [f"  - {p}" for p in self.problems[:MOST_SHOWN]]
         if count > MOST_SHOWN:
             shown.append(f"  ... and {count - MOST_SHOWN:,} more (all in `.problems`)")
-        return "\n".join([head + ":", *shown])
-
-    def within(self, subject: str) -> Self:
-        """The same problems, said of `subject` (a file, a row)."""
-        return type(self)(self.problems, subject)
+        return "\n".join([f"{count:,} problems:", *shown])
 
 
 class NetworkError(_ListOfProblems):

@@ -17,7 +17,7 @@ from test_exactness import random_evidence, with_exact_rows
 
 import bayesnet
 from bayesnet.errors import TooLargeError
-from bayesnet.inference import compile_program, run, run_codes, stack_rows
+from bayesnet.inference import compile_program, likelihoods_of, run, run_codes, stack_rows
 from bayesnet.inference.conditioned import condition_and_eliminate
 from bayesnet.inference.joint_states import most_probable_states
 from bayesnet.network import Network, NoisyMax, Table, Variable
@@ -315,3 +315,47 @@ def test_most_probable_sets_of_causes(model):
     assert len(sets) == 3
     assert sets["probability"].is_monotonic_decreasing
     assert any("spinal_stenosis" in c for c in sets["causes"][0])
+
+
+@pytest.mark.parametrize("name", ["andes", "munin1"])
+def test_nearly_everything_observed(name, networks: Path):
+    """Tiny probabilities of evidence: both ways of answering keep range and digits."""
+    model = bayesnet.Model(
+        with_exact_rows(bayesnet.read_network(networks / f"{name}.bif.gz").network)
+    )
+    network = model.network
+    full = random_evidence(network, np.random.default_rng(8), 1.0)
+    expected = sum(
+        np.log(
+            network.table(v)[tuple(network[p].states.index(full[p]) for p in network.parents(v))][
+                network[v].states.index(full[v])
+            ]
+        )
+        for v in network.variables
+    )
+    vectors = likelihoods_of(network, full)
+    assert condition_and_eliminate(network, vectors, ()).log_evidence[0] == pytest.approx(expected)
+    if name == "munin1":
+        with pytest.raises(TooLargeError, match=r"model.posterior.*model.approximate"):
+            compile_program(network, tries=1)
+        return
+    left = {v: x for i, (v, x) in enumerate(vectors.items()) if i % 20}
+    a = condition_and_eliminate(network, left, network.variables)
+    for backend in ("numpy", "kernels"):
+        b = run(model.program, stack_rows(model.program, [left]), backend=backend)
+        assert b.log_evidence[0] == pytest.approx(a.log_evidence[0], rel=1e-12)
+        for v in network.variables:
+            np.testing.assert_allclose(a.posteriors[v], b.posteriors[v], atol=1e-10)
+
+
+def test_conditioning_survives_a_very_improbable_patient():
+    """400 independent findings of probability 0.01: far below the smallest float."""
+    variables = [Variable(f"v{i}") for i in range(400)]
+    network = Network(variables, {v.id: Table((), [0.99, 0.01]) for v in variables})
+    vectors = {v.id: np.array([0.0, 1.0]) for v in variables}
+    found = condition_and_eliminate(network, vectors, ["v0"])
+    assert found.log_evidence[0] == pytest.approx(400 * np.log(0.01))
+    program = compile_program(network, tries=1)
+    assert run(program, stack_rows(program, [vectors])).log_evidence[0] == pytest.approx(
+        400 * np.log(0.01)
+    )

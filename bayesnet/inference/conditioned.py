@@ -117,13 +117,15 @@ def condition_and_eliminate(
     at = {v: k for k, v in enumerate(order)}
     buckets: list[list[_Table]] = [[] for _ in order]
     parent_of: list[list[int]] = [[] for _ in order]
-    constant = 1.0
+    possible = True
     for values, scope in tables:
         if scope:
             table = _sorted_table(values, scope, at)
             buckets[table.scope[0]].append(table)
+        elif values > 0:
+            log_evidence += math.log(values)
         else:
-            constant *= float(values)
+            possible = False
     cliques: list[_Table] = []
     messages: list[FloatArray] = []
     for k in range(len(order)):
@@ -136,14 +138,13 @@ def condition_and_eliminate(
             product = product / top
             log_evidence += math.log(top)
         else:
-            constant = 0.0
+            possible = False
         cliques.append(_Table(members, product))
         messages.append(message)
         if len(members) > 1:
             buckets[members[1]].append(_Table(members[1:], message))
             parent_of[members[1]].append(k)
-    possible = constant > 0
-    log_total = log_evidence + math.log(constant) if possible else -math.inf
+    log_total = log_evidence if possible else -math.inf
     if possible:
         beliefs = [c.values for c in cliques]
         for k in reversed(range(len(order))):

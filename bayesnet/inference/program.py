@@ -64,7 +64,8 @@ IndexArray = npt.NDArray[np.int32]
 #: the latest when two such messages, each entry 1e-12, would multiply to 1e-288.
 EVIDENCE_BEFORE_RESCALING = {"small": 4, "large": 12}
 SMALL_MESSAGE = 64
-LARGEST_PROGRAM = 1 << 28
+#: Clique-table entries of the largest program: its indices take some 30 bytes an entry.
+LARGEST_PROGRAM = 1 << 26
 
 
 @dataclass(frozen=True, slots=True)
@@ -578,7 +579,8 @@ def compile_program(
         raise TooLargeError(
             f"exact inference needs {elimination.entries:.3g} clique-table entries "
             f"({elimination.entries * 8 / 2**30:.3g} GiB a patient; treewidth "
-            f"{elimination.width}), more than the {largest:.3g} allowed"
+            f"{elimination.width}), more than the {largest:.3g} allowed; `model.posterior` conditions "
+            "on the patient's evidence first, `model.approximate` estimates"
         )
     root = compiler.eliminate(elimination.order)
     sizes = network.sizes(slots)

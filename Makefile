@@ -1,7 +1,11 @@
 # Two commands on a fresh machine with Python >= 3.11:
 #   make demo   sets everything up and answers a published case
 #   make test   sets everything up and passes the tests
-PYTHON ?= $(shell command -v python3.13 || command -v python3.12 || command -v python3.11 || command -v python3)
+# The first interpreter that runs, is new enough and can make environments: a name on the
+# PATH may be a version manager's shim for a version that is not switched on.
+USABLE := import sys, ensurepip, venv; sys.exit(sys.version_info < (3, 11))
+PYTHON ?= $(shell for name in python3 python3.13 python3.12 python3.11 python; do \
+  "$$name" -c "$(USABLE)" >/dev/null 2>&1 && { echo "$$name"; break; }; done)
 VENV := .venv
 BIN := $(VENV)/bin
 CASE ?= medbullets-017
@@ -21,8 +25,8 @@ lint: $(VENV)/.installed-dev
 	$(BIN)/mypy
 
 $(BIN)/python:
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
-	  { echo "bayesnet needs Python >= 3.11; name one with make PYTHON=/path/to/python3.11"; exit 1; }
+	@"$(PYTHON)" -c "$(USABLE)" || { echo "bayesnet needs Python >= 3.11 with venv" \
+	  "(on Debian: apt install python3-venv); name one with make PYTHON=/path/to/python3.11"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.installed: pyproject.toml $(BIN)/python

@@ -22,8 +22,8 @@ class StudyFigure:
         What was measured: `measure` of `item` (in `item_state`) for `cause`.
     value, ci_low, ci_high : float or None
         Proportions are 0 to 1.
-    n : str
-        Sample size as printed.
+    n, n_cause : str
+        Sample size, and how many of them had the cause, as printed.
     population, study, title, journal, doi, pmid, design, url, note : str
     read_in : str
         How the figure was read; `recalled` means from memory, not seen.
@@ -38,6 +38,7 @@ class StudyFigure:
     ci_low: float | None
     ci_high: float | None
     n: str
+    n_cause: str
     population: str
     study: str
     title: str
@@ -53,6 +54,14 @@ class StudyFigure:
     def was_read(self) -> bool:
         """False for a figure that was written down from memory."""
         return self.read_in != "recalled"
+
+    @property
+    def interval(self) -> tuple[float, float] | None:
+        """The printed 95 % interval; None where the two columns hold a range of studies instead."""
+        note = self.note.lower()
+        if self.ci_low is None or self.ci_high is None or "range" in note or "midpoint" in note:
+            return None
+        return (self.ci_low, self.ci_high)
 
     @property
     def citation(self) -> str:

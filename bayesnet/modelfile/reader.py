@@ -47,10 +47,26 @@ from bayesnet.network.factor import FloatArray
 from bayesnet.network.network import network_problems
 from bayesnet.studies import StudyFigure, read_studies
 
-__all__ = ["ORDER_FILE", "ModelDocument", "Parameter", "read_model"]
+__all__ = ["ORDER_FILE", "Background", "ModelDocument", "Parameter", "read_model"]
 
 #: Beside model.yaml: a good elimination order. It changes the speed, never the numbers.
 ORDER_FILE = "elimination_order.txt"
+
+
+@dataclass(frozen=True, slots=True)
+class Background:
+    """A published rate of a finding that a leak is solved from.
+
+    Attributes
+    ----------
+    rates : dict state -> float
+        How often the finding is in that state, whatever the reason.
+    without : tuple of str
+        Causes that the people counted did not have.
+    """
+
+    rates: Mapping[str, float]
+    without: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +88,8 @@ class Parameter:
         Effective sample size, or 95 % interval.
     note, where : str
         `where` is file:line.
+    background : Background or None
+        For a leak: the published rate that it reproduces.
     """
 
     variable: str
@@ -82,6 +100,24 @@ class Parameter:
     spread: float | tuple[float, float] | None
     note: str
     where: str
+    background: Background | None = None
+
+    @property
+    def is_by_definition(self) -> bool:
+        """Whether every number is 0 or 1: what cannot be otherwise needs no study."""
+        return set(_leaves(self.value)) <= {0.0, 1.0}
+
+    def is_read(self, studies: Mapping[str, StudyFigure]) -> bool:
+        """Whether a study row backs it that was read, not recalled."""
+        return any(studies[s].was_read for s in self.studies)
+
+
+def _leaves(value: Any) -> Iterator[float]:
+    if isinstance(value, Mapping):
+        for inner in value.values():
+            yield from _leaves(inner)
+    else:
+        yield value
 
 
 @dataclass(frozen=True, eq=False)
@@ -213,9 +249,22 @@ class _Block:
                 link[i] = self._row(value, path, full=False, nor=nor)
             parents.append(parent_id)
             links.append(link)
-        self._note(spec.leak, spec.leak.p, ("leak",), ("leak",))
+        self._note(spec.leak, spec.leak.p, ("leak",), ("leak",), background=self._background(spec))
         leak = self._row(spec.leak.p, ("leak", "p"), full=False, nor=nor)
         return NoisyMax(tuple(parents), tuple(links), leak, nor)
+
+    def _background(self, spec: NoisySpec) -> Background | None:
+        stated = spec.leak.background
+        if stated is None:
+            return None
+        at = ("leak", "background")
+        for cause in stated.without:
+            self._parent(cause, *at, "without")
+        row = self._row(stated.p, (*at, "p"), full=False)
+        if self.failed:
+            return None
+        names = self.variable.states[1:]
+        return Background(dict(zip(names, row[1:].tolist(), strict=True)), tuple(stated.without))
 
     def _OddsRatioSpec(self, spec: OddsRatioSpec) -> Distribution:
         given = spec.prevalence
@@ -424,6 +473,7 @@ class _Block:
         key: tuple[str, ...],
         path: tuple[str, ...],
         *outer: Provenance,
+        background: Background | None = None,
     ) -> None:
         """Record a parameter; provenance that it lacks is inherited from its block."""
         if entry.studies and entry is not self.spec:
@@ -441,7 +491,7 @@ class _Block:
         self.parameters.append(
             Parameter(
                 self.variable.id, key, value, tuple(owner.studies or ()), owner.expert or "",
-                spread, entry.note or "", self.where(*path),
+                spread, entry.note or "", self.where(*path), background,
             )
         )
 
@@ -458,7 +508,10 @@ def _read_variable(
     states = tuple(spec.states) if spec.states else TWO_STATES
     bins = Bins(tuple(spec.bins), spec.unit) if spec.bins else None
     return (
-        Variable(id, states, spec.label, spec.ask, role, spec.group, bins, spec.note),
+        Variable(
+            id, states, spec.label, spec.ask, role, spec.group, bins, spec.note,
+            {system: tuple(codes) for system, codes in spec.codes.items()},
+        ),
         spec,
     )
 

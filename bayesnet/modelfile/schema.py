@@ -133,6 +133,26 @@ class ParameterSpec(Provenance):
         return {"p": data}
 
 
+class BackgroundSpec(_Strict):
+    """How often the finding occurs without some causes, from all other reasons together."""
+
+    p: Value = Field(description="A probability, or one per state.")
+    without: list[Words] = Field(
+        default_factory=list, description="Causes that the people counted did not have."
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _bare(cls, data: Any) -> Any:
+        return data if isinstance(data, Mapping) and "p" in data else {"p": data}
+
+
+class LeakSpec(ParameterSpec):
+    """A leak; `background` is the rate that `bayesnet model calibrate` solves it from."""
+
+    background: BackgroundSpec | None = None
+
+
 class OddsRatioParameter(Provenance):
     """The odds ratio of one risk factor; a bare number stands for `{or: ...}`."""
 
@@ -177,7 +197,7 @@ class _WithParents(Provenance):
 class NoisySpec(_WithParents):
     """noisy_or, noisy_max, noisy_nor: one link a parent, and a leak."""
 
-    leak: ParameterSpec
+    leak: LeakSpec
     __pydantic_extra__: dict[str, ParameterSpec] = Field(init=False)
 
 
@@ -228,6 +248,9 @@ class VariableSpec(_Strict):
     unit: str = ""
     bins: list[float] | None = None
     note: str = ""
+    codes: dict[Literal["ICD-10", "ICD-10-CM", "HPO", "LOINC"], list[Words]] = Field(
+        default_factory=dict, description="Codes of public vocabularies, verified in data/codes.csv."
+    )
     table: TableSpec | None = None
     noisy_or: NoisySpec | None = None
     noisy_max: NoisySpec | None = None
@@ -312,6 +335,8 @@ def _allowed_keys(error: ValidationError, loc: list[str]) -> list[str]:
         return ["or", "studies", "expert", "spread", "note"]
     if loc[0] == "mixture":
         return ["p", "weight", "studies", "expert", "spread", "note"]
+    if loc[1:2] == ["leak"]:
+        return ["p", "background", "studies", "expert", "spread", "note"]
     return ["p", "studies", "expert", "spread", "note"]
 
 
@@ -319,7 +344,7 @@ def json_schema() -> dict[str, Any]:
     """JSON Schema of the variable files, for editors (`# yaml-language-server: $schema=...`)."""
     schema = VariableSpec.model_json_schema(by_alias=True, ref_template="#/$defs/{model}")
     definitions = schema.pop("$defs", {})
-    for name in ("ParameterSpec", "ComponentSpec", "OddsRatioParameter", "PrevalenceSpec"):
+    for name in ("ParameterSpec", "LeakSpec", "BackgroundSpec", "ComponentSpec", "OddsRatioParameter", "PrevalenceSpec"):
         if name in definitions:
             definitions[name] = {"anyOf": [_NUMBERS, definitions[name]]}
     definitions["Variable"] = {

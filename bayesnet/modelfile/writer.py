@@ -83,6 +83,8 @@ def variable_block(network: Network, id: str, sources: _Sources) -> dict[str, An
         block["bins"] = list(v.bins.edges)
     if v.note:
         block["note"] = v.note
+    if v.codes:
+        block["codes"] = {system: list(codes) for system, codes in v.codes.items()}
     kind, spec = _spec(network, v, sources)
     block[kind] = spec
     return block
@@ -163,6 +165,10 @@ def _entry(value: Any, source: Parameter | None, key: str = "p") -> dict[str, An
         )
     if source.note:
         entry["note"] = source.note
+    if source.background is not None:
+        entry["background"] = {
+            "p": dict(source.background.rates), "without": list(source.background.without),
+        }
     return entry
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 __all__ = ["ROLES", "TWO_STATES", "Bins", "Variable"]
 
@@ -70,6 +71,8 @@ class Variable:
         Set when numbers are accepted in place of states.
     note : str
         What a reader of the model should know.
+    codes : dict system -> tuple of codes
+        ICD-10, HPO or LOINC codes, where one was verified.
     """
 
     id: str
@@ -80,6 +83,7 @@ class Variable:
     group: str = ""
     bins: Bins | None = None
     note: str = ""
+    codes: Mapping[str, tuple[str, ...]] = field(default_factory=dict, hash=False)
 
     @property
     def name(self) -> str:

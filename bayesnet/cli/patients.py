@@ -1,79 +1,32 @@
-"""The command line: `bayesnet diagnose`, `query`, `evaluate`, `cases`, `model`."""
+"""Commands about patients and cases: diagnose, query, evaluate, cases."""
 
 from __future__ import annotations
 
-import json
 import math
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from bayesnet.errors import BayesnetError, did_you_mean
+from bayesnet.cli.common import (
+    JsonFlag,
+    ModelOption,
+    app,
+    clear_errors,
+    console,
+    fail,
+    print_json,
+    progress,
+)
+from bayesnet.errors import did_you_mean
 
 if TYPE_CHECKING:
     from bayesnet.diagnosis.result import CauseResult, Diagnosis
     from bayesnet.validation import Case, Evaluation
 
-__all__ = ["app", "main"]
-
-app = typer.Typer(
-    name="bayesnet",
-    help="Why did physical therapy fail for this person's back pain? Exact probabilities, with "
-    "reasons. Decision support for education and research; not a medical device.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    rich_markup_mode="rich",
-)
-model_app = typer.Typer(help="Check and show models.", no_args_is_help=True)
-app.add_typer(model_app, name="model")
-
-JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON, for machines.")]
-ModelOption = Annotated[
-    str, typer.Option("--model", "-m", help="A shipped model's name, or a model folder.")
-]
-
-
-def _fail(message: str) -> NoReturn:
-    Console(stderr=True, highlight=False, soft_wrap=True).print(
-        f"[bold red]error:[/] {escape(message)}"
-    )
-    raise typer.Exit(2)
-
-
-@contextmanager
-def _clear_errors() -> Iterator[None]:
-    """Errors of ours go to standard error in plain words, with exit code 2."""
-    try:
-        yield
-    except BayesnetError as error:
-        _fail(str(error))
-
-
-def _print_json(data: Any) -> None:
-    sys.stdout.write(json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
-
-
-def _console() -> Console:
-    return Console(highlight=False, soft_wrap=False)
-
-
-@app.callback(invoke_without_command=True)
-def _root(
-    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
-) -> None:
-    if version:
-        from bayesnet import __version__
-
-        typer.echo(f"bayesnet {__version__}")
-        raise typer.Exit
+__all__: list[str] = []
 
 
 def _measure(text: str) -> str:
@@ -115,8 +68,8 @@ def diagnose(
 
     measure = _measure(by)
     if (patient is None) == (case is None):
-        _fail("name a patient file (or - for standard input), or a published case with --case ID")
-    with _clear_errors():
+        fail("name a patient file (or - for standard input), or a published case with --case ID")
+    with clear_errors():
         loaded = bayesnet.load(model)
         published = _shipped_case(case) if case is not None else None
         findings = published.evidence() if published else read_patient(str(patient))
@@ -124,7 +77,7 @@ def diagnose(
     if plot is not None:
         _save_plot(result, plot, top, measure)
     if as_json:
-        _print_json(result.to_dict())
+        print_json(result.to_dict())
     else:
         _show_diagnosis(result, published, measure, top)
 
@@ -139,7 +92,7 @@ def _save_plot(result: Diagnosis, path: Path, top: int, by: str) -> None:
     try:
         figure.savefig(path, bbox_inches="tight", dpi=160)
     except (OSError, ValueError) as error:
-        _fail(f"cannot write {path}: {error}")
+        fail(f"cannot write {path}: {error}")
 
 
 def _shipped_case(id: str) -> Case:
@@ -164,7 +117,7 @@ def _bar(p: float, width: int) -> str:
 def _show_diagnosis(result: Diagnosis, case: Case | None, by: str, top: int) -> None:
     from bayesnet.diagnosis.words import finding_words, name_of
 
-    out = _console()
+    out = console()
     network = result.model.network
     if case is not None:
         out.print(f"[bold]{escape(case.summary)}[/]")
@@ -236,12 +189,12 @@ def query(
     import bayesnet
     from bayesnet.diagnosis.patient import read_patient
 
-    with _clear_errors():
+    with clear_errors():
         model = bayesnet.read_network(network)
         given = read_patient(evidence) if evidence is not None else {}
         posterior = model.posterior(variables or None, given)
     if as_json:
-        _print_json({"network": model.name, **posterior.to_dict()})
+        print_json({"network": model.name, **posterior.to_dict()})
         return
     table = Table(box=None, pad_edge=False)
     table.add_column("variable")
@@ -250,8 +203,8 @@ def query(
     for v, states in posterior.items():
         for i, (state, p) in enumerate(states.items()):
             table.add_row(escape(v) if i == 0 else "", escape(state), f"{p:.6f}")
-    _console().print(table)
-    _console().print(f"log probability of the evidence: {round(posterior.log_evidence, 6) + 0.0:.6f}")
+    console().print(table)
+    console().print(f"log probability of the evidence: {round(posterior.log_evidence, 6) + 0.0:.6f}")
 
 
 @app.command(epilog="Example:  bayesnet evaluate data/cases/dev_cases.jsonl --scope findings")
@@ -274,32 +227,23 @@ def evaluate(
     from bayesnet.validation.cases import SCOPES
 
     if scope not in SCOPES:
-        _fail(f"--scope {scope}: expected {' or '.join(SCOPES)}.{did_you_mean(scope, SCOPES)}")
-    with _clear_errors():
+        fail(f"--scope {scope}: expected {' or '.join(SCOPES)}.{did_you_mean(scope, SCOPES)}")
+    with clear_errors():
         loaded = bayesnet.load(model)
         read = read_cases(cases or data_file("cases", "dev_cases.jsonl"), loaded)
-        with _progress(len(read), "cases") as advance:
+        with progress(len(read), "cases") as advance:
             result = score(loaded, read, scope, advance)
     if as_json:
-        _print_json(result.to_dict())
+        print_json(result.to_dict())
     else:
         _show_evaluation(result, summary)
-
-
-@contextmanager
-def _progress(total: int, what: str) -> Iterator[Callable[[int], None]]:
-    from rich.progress import Progress
-
-    with Progress(console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(what, total=total)
-        yield lambda done: bar.update(task, completed=done)
 
 
 def _show_evaluation(result: Evaluation, only_totals: bool) -> None:
     from bayesnet.diagnosis.result import MEASURES
     from bayesnet.diagnosis.words import percent
 
-    out = _console()
+    out = console()
     table = Table(title=f"Rank of the primary true cause within its group ({result.scope})",
                   box=None, pad_edge=False, title_justify="left")
     table.add_column("case", no_wrap=True)
@@ -349,145 +293,7 @@ def list_cases() -> None:
     for name in ("id", "true cause", "urgency"):
         table.add_column(name, no_wrap=True)
     table.add_column("summary")
-    with _clear_errors():
+    with clear_errors():
         for c in read_cases(data_file("cases", "dev_cases.jsonl")):
             table.add_row(escape(c.id), c.true_causes[0], c.urgency, escape(c.summary))
-    _console().print(table)
-
-
-@model_app.command("check", epilog="Example:  bayesnet model check models/pt_failure")
-def check_model(
-    path: Annotated[str, typer.Argument(help="A model folder, or a shipped model's name.")],
-) -> None:
-    """Report every error of a model at once, with file and line."""
-    import bayesnet
-
-    with _clear_errors():
-        model = bayesnet.load(path)
-        document = model.document
-        studies = document.studies
-        recalled = sorted(
-            {i for p in document.parameters for i in p.studies if not studies[i].was_read}
-        )
-    cited = sum(bool(p.studies) for p in document.parameters)
-    n = len(document.parameters)
-    out = _console()
-    out.print(
-        f"{escape(model.name)} {escape(model.version)}: no errors. {len(model.network)} variables, "
-        f"{n} parameters; {cited} ({cited / n:.0%}) cite studies, "
-        f"{n - cited} are expert estimates."
-    )
-    if recalled:
-        out.print(f"Cited rows that were written from memory, not read: {', '.join(recalled)}")
-
-
-@model_app.command("show", epilog="Example:  bayesnet model show pt_failure fever")
-def show_model(
-    path: Annotated[str, typer.Argument(help="A model folder, or a shipped model's name.")] = (
-        "pt_failure"
-    ),
-    variable: Annotated[str | None, typer.Argument(help="Show this variable only.")] = None,
-) -> None:
-    """List the variables of a model, or everything about one: states, parents, numbers, studies."""
-    import bayesnet
-
-    out = _console()
-    with _clear_errors():
-        model = bayesnet.load(path)
-        network, document = model.network, model.document
-        if variable is None:
-            table = Table(box=None, pad_edge=False)
-            for name in ("id", "role", "states", "kind", "parents"):
-                table.add_column(name)
-            for v in network.variables.values():
-                table.add_row(v.id, v.role, ", ".join(v.states), network.kind(v.id),
-                              ", ".join(network.parents(v.id)))
-            out.print(table)
-            return
-        if variable not in network:
-            _fail(f"no variable {variable!r}.{did_you_mean(variable, network.variables)}")
-        v = network[variable]
-        out.print(f"[bold]{escape(v.name)}[/] ({v.id}), {v.role}, {v.group}")
-        if v.ask:
-            out.print(escape(v.ask))
-        if v.note:
-            out.print(f"[dim]{escape(v.note)}[/]")
-        marginal = model.posterior(variable)[variable]
-        out.print("Before anything is known: "
-                  + ", ".join(f"{s} {p:.4g}" for s, p in marginal.items()))
-        table = Table(title=f"\n{network.kind(v.id)}", box=None, pad_edge=False,
-                      title_justify="left")
-        for name in ("parameter", "value", "spread", "from"):
-            table.add_column(name)
-        cited: dict[str, str] = {}
-        for p in document.parameters:
-            if p.variable == variable:
-                cited |= {i: document.studies[i].citation for i in p.studies}
-                spread = "" if p.spread is None else (
-                    f"n = {p.spread:g}" if isinstance(p.spread, float) else
-                    f"{p.spread[0]:g}-{p.spread[1]:g}")
-                origin = "; ".join(filter(None, [", ".join(p.studies), p.expert]))
-                table.add_row(" ".join(p.key) or "prior", escape(_value(p.value)), spread,
-                              escape(origin))
-        out.print(table)
-        for id, citation in cited.items():
-            mark = "" if document.studies[id].was_read else " [from memory, not read]"
-            out.print(f"[dim]{id}  {escape(citation + mark)}[/]", soft_wrap=True)
-
-
-def _value(value: Any) -> str:
-    if isinstance(value, dict):
-        return ", ".join(f"{k} {_value(v) if not isinstance(v, dict) else '(' + _value(v) + ')'}"
-                         for k, v in value.items())
-    return f"{value:g}"
-
-
-@model_app.command(
-    "optimise", epilog="Example:  bayesnet model optimise models/pt_failure --steps 10000"
-)
-def optimise_model(
-    path: Annotated[str, typer.Argument(help="A model folder.")],
-    steps: Annotated[int, typer.Option(min=1, help="Elimination orders to try.")] = 6000,
-    seed: Annotated[int, typer.Option(help="Same seed, same order.")] = 0,
-) -> None:
-    """Search long for a fast elimination order and keep it beside the model.
-
-    The order changes the speed of answers, never the numbers.
-    """
-    import bayesnet
-    from bayesnet.inference import compile_program
-    from bayesnet.inference.program import search_order
-    from bayesnet.modelfile.reader import ORDER_FILE
-
-    with _clear_errors():
-        model = bayesnet.load(path)
-        with _progress(steps, "orders") as advance:
-            order = search_order(
-                model.network, steps, seed, model.document.elimination_order,
-                lambda done, _: advance(done),
-            )
-        file = model.document.folder / ORDER_FILE
-        before = model.program.summary()
-        after = compile_program(model.network, order=order).summary()
-        key = "multiplications_forward"
-        better = after[key] < before[key]
-        if better:
-            lines = [f"# written by bayesnet model optimise for structure {model.network.structure}"]
-            file.write_text("\n".join([*lines, *order]) + "\n", encoding="utf-8")
-    _console().print(
-        f"{before[key]:,.0f} multiplications a forward pass before, {after[key]:,.0f} with the order "
-        f"found; {'written to ' + str(file) if better else 'not better, nothing written'}."
-    )
-
-
-@model_app.command("schema", epilog="Example:  bayesnet model schema > bayesnet.schema.json")
-def print_schema() -> None:
-    """Print the JSON Schema of model files, for editors."""
-    from bayesnet.modelfile.schema import json_schema
-
-    _print_json(json_schema())
-
-
-def main() -> None:
-    """Entry point of the `bayesnet` command."""
-    app()
+    console().print(table)

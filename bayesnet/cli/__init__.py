@@ -1,0 +1,11 @@
+"""The command line. Each module adds its commands to the one app."""
+
+from bayesnet.cli import models, patients
+from bayesnet.cli.common import app
+
+__all__ = ["app", "main", "models", "patients"]
+
+
+def main() -> None:
+    """Entry point of the `bayesnet` command."""
+    app()

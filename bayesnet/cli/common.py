@@ -1,0 +1,80 @@
+"""What every command shares: the app, its options, printing, errors, progress."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Annotated, Any, NoReturn
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+
+from bayesnet.errors import BayesnetError
+
+app = typer.Typer(
+    name="bayesnet",
+    help="Why did physical therapy fail for this person's back pain? Exact probabilities, with "
+    "reasons. Decision support for education and research; not a medical device.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+)
+model_app = typer.Typer(help="Check and show models.", no_args_is_help=True)
+app.add_typer(model_app, name="model")
+
+JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON, for machines.")]
+ModelOption = Annotated[
+    str, typer.Option("--model", "-m", help="A shipped model's name, or a model folder.")
+]
+
+
+def fail(message: str) -> NoReturn:
+    """Say what is wrong on standard error and leave with exit code 2."""
+    Console(stderr=True, highlight=False, soft_wrap=True).print(
+        f"[bold red]error:[/] {escape(message)}"
+    )
+    raise typer.Exit(2)
+
+
+@contextmanager
+def clear_errors() -> Iterator[None]:
+    """Errors of ours go to standard error in plain words, with exit code 2."""
+    try:
+        yield
+    except BayesnetError as error:
+        fail(str(error))
+
+
+def print_json(data: Any) -> None:
+    """Indented JSON on standard output."""
+    sys.stdout.write(json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def console() -> Console:
+    """Standard output, wrapped to the terminal."""
+    return Console(highlight=False, soft_wrap=False)
+
+
+@app.callback(invoke_without_command=True)
+def _root(
+    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+) -> None:
+    if version:
+        from bayesnet import __version__
+
+        typer.echo(f"bayesnet {__version__}")
+        raise typer.Exit
+
+
+@contextmanager
+def progress(total: int, what: str) -> Iterator[Callable[[int], None]]:
+    """A progress bar on standard error; call the given function with the number done."""
+    from rich.progress import Progress
+
+    with Progress(console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(what, total=total)
+        yield lambda done: bar.update(task, completed=done)

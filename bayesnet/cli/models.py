@@ -1,0 +1,347 @@
+"""Commands about models: check, calibrate, published, pool, card, show, optimise, schema."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.markup import escape
+from rich.table import Table
+
+from bayesnet.cli.common import (
+    JsonFlag,
+    ModelOption,
+    clear_errors,
+    console,
+    fail,
+    model_app,
+    print_json,
+    progress,
+)
+from bayesnet.errors import did_you_mean
+
+if TYPE_CHECKING:
+    from bayesnet.model import DiagnosticModel
+
+__all__: list[str] = []
+
+
+@model_app.command("check", epilog="Example:  bayesnet model check --strict models/pt_failure")
+def check_model(
+    path: Annotated[str, typer.Argument(help="A model folder, or a shipped model's name.")],
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Warn about what an expert reviewer would object to.")
+    ] = False,
+    as_json: JsonFlag = False,
+) -> None:
+    """Report every error of a model at once, with file and line.
+
+    --strict also warns (and exits with 1) about causes without findings, findings that tell nothing,
+    parameters without a study that was read, links below their leak, rates away from the stated
+    ones, and states that are never reached.
+    """
+    import bayesnet
+
+    with clear_errors():
+        model = bayesnet.load(path)
+        document = model.document
+        studies = document.studies
+    warnings = []
+    if strict:
+        from bayesnet.validation.strict import warnings_of
+
+        warnings = warnings_of(model)
+    counted = [p for p in document.parameters if not p.is_by_definition]
+    read = sum(p.is_read(studies) for p in counted)
+    recalled = sorted({i for p in counted for i in p.studies if not studies[i].was_read})
+    if as_json:
+        print_json({
+            "model": model.name, "version": model.version, "variables": len(model.network),
+            "parameters": len(counted), "cite_a_study_that_was_read": read,
+            "by_definition": len(document.parameters) - len(counted),
+            "warnings": [str(w) for w in warnings],
+        })
+        raise typer.Exit(1 if warnings else 0)
+    out = console()
+    out.print(
+        f"{escape(model.name)} {escape(model.version)}: no errors. {len(model.network)} variables, "
+        f"{len(counted)} parameters; {read} ({read / len(counted):.0%}) cite a study that was read, "
+        f"{len(counted) - read} are expert estimates or rest on recalled figures."
+    )
+    if recalled:
+        out.print(f"Cited rows that were written from memory, not read: {', '.join(recalled)}")
+    if strict:
+        for w in warnings:
+            out.print(f"- {escape(str(w))}", soft_wrap=True)
+        out.print(f"{len(warnings)} warnings." if warnings else "No warnings.")
+        if warnings:
+            raise typer.Exit(1)
+
+
+@model_app.command(
+    "calibrate", epilog="Example:  bayesnet model calibrate models/pt_failure --dry-run"
+)
+def calibrate_model(
+    path: Annotated[str, typer.Argument(help="A model folder.")],
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show, write nothing.")] = False,
+) -> None:
+    """Solve every leak that states a `background`, and write it into the model's files.
+
+    The background is a published rate of the finding without some causes; the leak is what is left
+    of it when the model's other causes have produced their part.
+    """
+    import bayesnet
+    from bayesnet.calibration import solve_leaks, write_leaks
+
+    with clear_errors():
+        document = bayesnet.load(path).document
+        solved = solve_leaks(document)
+        if not dry_run:
+            write_leaks(document, solved)
+    table = Table(box=None, pad_edge=False)
+    for name in ("finding", "state", "without", "published", "model", "leak before", "leak after"):
+        table.add_column(name)
+    for s in solved:
+        background = s.parameter.background
+        assert background is not None
+        for state, rate in background.rates.items():
+            table.add_row(
+                s.parameter.variable, state, ", ".join(background.without) or "-", f"{rate:.3g}",
+                f"{s.rates[state]:.3g}", f"{s.before[state]:.3g}", f"{s.after[state]:.3g}",
+            )
+    console().print(table)
+
+
+@model_app.command(
+    "published", epilog="Example:  bayesnet model published pt_failure --misses"
+)
+def compare_published(
+    path: Annotated[str, typer.Argument(help="A model folder, or a shipped model's name.")] = (
+        "pt_failure"
+    ),
+    misses: Annotated[bool, typer.Option("--misses", help="Only what is not matched.")] = False,
+    as_json: JsonFlag = False,
+) -> None:
+    """Compare the model with published results that set none of its parameters."""
+    import bayesnet
+    from bayesnet.validation.published import compare_with_published
+
+    with clear_errors():
+        found = compare_with_published(bayesnet.load(path))
+    matched = sum(c.matched for c in found)
+    if as_json:
+        print_json({
+            "matched": matched, "of": len(found),
+            "results": [
+                {"id": c.result.id, "title": c.result.title, "measure": c.result.measure,
+                 "published": c.result.published, "low": c.result.band[0],
+                 "high": c.result.band[1], "band": c.result.band_words,
+                 "predicted": c.predicted, "matched": c.matched, "studies": c.result.studies,
+                 "note": c.result.note}
+                for c in found if not (misses and c.matched)
+            ],
+        })
+        return
+    table = Table(box=None, pad_edge=False)
+    for name in ("", "result", "measure", "published", "band", "model"):
+        table.add_column(name)
+    for c in found:
+        if misses and c.matched:
+            continue
+        low, high = c.result.band
+        table.add_row(
+            "yes" if c.matched else "[red]no[/]", escape(c.result.title),
+            c.result.measure.replace("_", " "), f"{c.result.published:.3g}",
+            f"{low:.3g}-{high:.3g}", f"{c.predicted:.3g}",
+        )
+    out = console()
+    out.print(table)
+    out.print(
+        f"\n{matched} of {len(found)} matched: inside the 95 % interval, or within a factor of 1.5 "
+        "of a ratio printed without one.", soft_wrap=True,
+    )
+
+
+@model_app.command("pool", epilog="Example:  bayesnet model pool INF0001 INF0106 INF0107")
+def pool_figures(
+    rows: Annotated[list[str], typer.Argument(help="Ids of rows of the evidence table.")],
+    model: ModelOption = "pt_failure",
+    as_json: JsonFlag = False,
+) -> None:
+    """Pool published figures of one measure by a random-effects model."""
+    import bayesnet
+    from bayesnet.errors import BayesnetError
+    from bayesnet.pooling import pool
+
+    with clear_errors():
+        studies = bayesnet.load(model).document.studies
+        unknown = [r for r in rows if r not in studies]
+        if unknown:
+            raise BayesnetError(f"no row {unknown[0]!r}.{did_you_mean(unknown[0], studies)}")
+        found = pool([studies[r] for r in rows])
+    if as_json:
+        from dataclasses import asdict
+
+        print_json(asdict(found))
+        return
+    out = console()
+    for r in rows:
+        f = studies[r]
+        span = f" ({f.interval[0]:g}-{f.interval[1]:g})" if f.interval else ""
+        out.print(f"{r}  {f.value:g}{span}  {escape(f.study)}, {escape(f.population)}")
+    out.print(
+        f"pooled {found.value:.3g} ({found.low:.3g}-{found.high:.3g}), in a new setting "
+        f"{found.predicted_low:.3g}-{found.predicted_high:.3g}; I2 {found.i2:.0%}"
+    )
+
+
+@model_app.command("card", epilog="Example:  bayesnet model card pt_failure -o MODEL_CARD.md")
+def write_card(
+    path: Annotated[str, typer.Argument(help="A model folder, or a shipped model's name.")] = (
+        "pt_failure"
+    ),
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="Write here, with a picture beside; else print."),
+    ] = None,
+    cases: Annotated[
+        Path | None, typer.Option(help="Cases to rank; the shipped ones by default.")
+    ] = None,
+) -> None:
+    """Write the model card: purpose, evidence, causes, checks against published results, limits."""
+    import bayesnet
+    from bayesnet.reports.model_card import model_card
+    from bayesnet.shipped import data_file
+    from bayesnet.validation import read_cases
+
+    with clear_errors():
+        model = bayesnet.load(path)
+        read = read_cases(cases or data_file("cases", "dev_cases.jsonl"), model)
+        if output is None:
+            print(model_card(model, read), end="")  # noqa: T201
+            return
+        picture = output.with_name(output.stem + "_network.svg")
+        try:
+            output.write_text(model_card(model, read, picture.name), encoding="utf-8")
+            _draw(model, picture)
+        except OSError as error:
+            fail(f"cannot write {error.filename}: {error.strerror}")
+
+
+def _draw(model: DiagnosticModel, path: Path) -> None:
+    import matplotlib
+
+    matplotlib.use("Agg")
+    # The same model gives the same bytes: no date, fixed ids.
+    matplotlib.rcParams["svg.hashsalt"] = "bayesnet"
+    figure = model.plot().get_figure(root=True)
+    assert figure is not None
+    figure.savefig(path, bbox_inches="tight", metadata={"Date": None})
+
+
+@model_app.command("show", epilog="Example:  bayesnet model show pt_failure fever")
+def show_model(
+    path: Annotated[str, typer.Argument(help="A model folder, or a shipped model's name.")] = (
+        "pt_failure"
+    ),
+    variable: Annotated[str | None, typer.Argument(help="Show this variable only.")] = None,
+) -> None:
+    """List the variables of a model, or everything about one: states, parents, numbers, studies."""
+    import bayesnet
+
+    out = console()
+    with clear_errors():
+        model = bayesnet.load(path)
+        network, document = model.network, model.document
+        if variable is None:
+            table = Table(box=None, pad_edge=False)
+            for name in ("id", "role", "states", "kind", "parents"):
+                table.add_column(name)
+            for v in network.variables.values():
+                table.add_row(v.id, v.role, ", ".join(v.states), network.kind(v.id),
+                              ", ".join(network.parents(v.id)))
+            out.print(table)
+            return
+        if variable not in network:
+            fail(f"no variable {variable!r}.{did_you_mean(variable, network.variables)}")
+        v = network[variable]
+        out.print(f"[bold]{escape(v.name)}[/] ({v.id}), {v.role}, {v.group}")
+        if v.ask:
+            out.print(escape(v.ask))
+        if v.note:
+            out.print(f"[dim]{escape(v.note)}[/]")
+        marginal = model.posterior(variable)[variable]
+        out.print("Before anything is known: "
+                  + ", ".join(f"{s} {p:.4g}" for s, p in marginal.items()))
+        table = Table(title=f"\n{network.kind(v.id)}", box=None, pad_edge=False,
+                      title_justify="left")
+        for name in ("parameter", "value", "spread", "from"):
+            table.add_column(name)
+        cited: dict[str, str] = {}
+        for p in document.parameters:
+            if p.variable == variable:
+                cited |= {i: document.studies[i].citation for i in p.studies}
+                spread = "" if p.spread is None else (
+                    f"n = {p.spread:g}" if isinstance(p.spread, float) else
+                    f"{p.spread[0]:g}-{p.spread[1]:g}")
+                origin = "; ".join(filter(None, [", ".join(p.studies), p.expert]))
+                table.add_row(" ".join(p.key) or "prior", escape(_value(p.value)), spread,
+                              escape(origin))
+        out.print(table)
+        for id, citation in cited.items():
+            mark = "" if document.studies[id].was_read else " [from memory, not read]"
+            out.print(f"[dim]{id}  {escape(citation + mark)}[/]", soft_wrap=True)
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{k} {_value(v) if not isinstance(v, dict) else '(' + _value(v) + ')'}"
+                         for k, v in value.items())
+    return f"{value:g}"
+
+
+@model_app.command(
+    "optimise", epilog="Example:  bayesnet model optimise models/pt_failure --steps 10000"
+)
+def optimise_model(
+    path: Annotated[str, typer.Argument(help="A model folder.")],
+    steps: Annotated[int, typer.Option(min=1, help="Elimination orders to try.")] = 6000,
+    seed: Annotated[int, typer.Option(help="Same seed, same order.")] = 0,
+) -> None:
+    """Search long for a fast elimination order and keep it beside the model.
+
+    The order changes the speed of answers, never the numbers.
+    """
+    import bayesnet
+    from bayesnet.inference import compile_program
+    from bayesnet.inference.program import search_order
+    from bayesnet.modelfile.reader import ORDER_FILE
+
+    with clear_errors():
+        model = bayesnet.load(path)
+        with progress(steps, "orders") as advance:
+            order = search_order(
+                model.network, steps, seed, model.document.elimination_order,
+                lambda done, _: advance(done),
+            )
+        file = model.document.folder / ORDER_FILE
+        before = model.program.summary()
+        after = compile_program(model.network, order=order).summary()
+        key = "multiplications_forward"
+        better = after[key] < before[key]
+        if better:
+            lines = [f"# written by bayesnet model optimise for structure {model.network.structure}"]
+            file.write_text("\n".join([*lines, *order]) + "\n", encoding="utf-8")
+    console().print(
+        f"{before[key]:,.0f} multiplications a forward pass before, {after[key]:,.0f} with the order "
+        f"found; {'written to ' + str(file) if better else 'not better, nothing written'}."
+    )
+
+
+@model_app.command("schema", epilog="Example:  bayesnet model schema > bayesnet.schema.json")
+def print_schema() -> None:
+    """Print the JSON Schema of model files, for editors."""
+    from bayesnet.modelfile.schema import json_schema
+
+    print_json(json_schema())

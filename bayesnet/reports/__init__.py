@@ -1,0 +1,1 @@
+"""Texts about a model or a patient, ready to read or print."""

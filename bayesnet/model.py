@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
 
+    from bayesnet.diagnosis.counterfactual import TwinNetwork
     from bayesnet.diagnosis.result import Diagnosis
     from bayesnet.modelfile import ModelDocument
 
@@ -458,6 +459,15 @@ class DiagnosticModel(Model):
             marginals = self.run([given], self.causes)
             self._priors[key] = {c: marginals.posteriors[c][0] for c in self.causes}
         return self._priors[key]
+
+    @cached_property
+    def twin(self) -> TwinNetwork:
+        """The model beside itself with causes forced (`bayesnet.diagnosis.counterfactual`)."""
+        from bayesnet.diagnosis.counterfactual import twin_network
+
+        if self.outcome is None:
+            raise EvidenceError([f"{self.name} names no outcome, so there is nothing to explain"])
+        return twin_network(self.network, self.outcome, self.causes)
 
     def without_outcome_link(self, cause: str) -> Model:
         """The same model with the direct link from `cause` to the outcome removed."""

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
 
+    from bayesnet.diagnosis.attribution import Attribution
     from bayesnet.model import DiagnosticModel
 
 __all__ = ["FAMILY_GROUPS", "MEASURES", "CauseResult", "Diagnosis", "diagnose"]
@@ -192,6 +193,19 @@ class Diagnosis:
                 tuple(c if len(network[c]) == 2 else f"{c} ({row[c]})" for c in present)
             )
         return pd.DataFrame({"causes": sets, "probability": found["probability"]})
+
+    @cached_property
+    def attribution(self) -> Attribution:
+        """The failure divided among its causes (see `bayesnet.diagnosis.attribution`)."""
+        from bayesnet.diagnosis.attribution import attribution
+
+        return attribution(self)
+
+    def success_without(self, *causes: str) -> float:
+        """P(PT would have succeeded had all of `causes` been absent | findings, PT failed)."""
+        from bayesnet.diagnosis.attribution import success_without
+
+        return success_without(self, [causes])[0]
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data, for JSON."""

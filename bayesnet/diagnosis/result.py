@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from bayesnet.diagnosis.attribution import Attribution
+    from bayesnet.diagnosis.explanation import Explanation
     from bayesnet.model import DiagnosticModel
 
 __all__ = ["FAMILY_GROUPS", "MEASURES", "CauseResult", "Diagnosis", "diagnose"]
@@ -206,6 +207,19 @@ class Diagnosis:
         from bayesnet.diagnosis.attribution import success_without
 
         return success_without(self, [causes])[0]
+
+    def why(self, cause: str, over: str | None = None) -> Explanation:
+        """Why this cause, or why it rather than another (see `bayesnet.diagnosis.explanation`)."""
+        from bayesnet.diagnosis.explanation import contrast, explain
+
+        return explain(self, cause) if over is None else contrast(self, cause, over)
+
+    @cached_property
+    def conflict(self) -> tuple[float, dict[str, float]]:
+        """Bits of conflict among all findings, and of each with the rest."""
+        from bayesnet.diagnosis.explanation import conflict
+
+        return conflict(self)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data, for JSON."""

@@ -30,6 +30,7 @@ SMART = dict(
     title="The discriminative validity of nociceptive, peripheral neuropathic, and central "
     "sensitization as mechanisms-based classifications of musculoskeletal pain",
     journal="Clinical Journal of Pain", doi="10.1097/AJP.0b013e318215f16a",
+    url="https://doi.org/10.1097/AJP.0b013e318215f16a",
     design="cross_sectional", read_in="data",
     population="232 of 464 people with low back pain in 17 clinics, random half",
     reference_standard="mechanism as classed by a physiotherapist (the criteria helped to class)",
@@ -38,6 +39,7 @@ ASHAR = dict(
     study="Ashar YK et al. 2022",
     title="Effect of pain reprocessing therapy vs placebo and usual care for patients with chronic "
     "back pain", journal="JAMA Psychiatry", doi="10.1001/jamapsychiatry.2021.2669",
+    url="https://doi.org/10.1001/jamapsychiatry.2021.2669",
     design="rct", read_in="data", population="152 adults with chronic back pain, trial baseline",
 )
 

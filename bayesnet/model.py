@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from bayesnet.diagnosis.counterfactual import TwinNetwork
+    from bayesnet.diagnosis.pathways import Pathways
     from bayesnet.diagnosis.result import Diagnosis
     from bayesnet.modelfile import ModelDocument
 
@@ -468,6 +469,13 @@ class DiagnosticModel(Model):
         if self.outcome is None:
             raise EvidenceError([f"{self.name} names no outcome, so there is nothing to explain"])
         return twin_network(self.network, self.outcome, self.causes)
+
+    @cached_property
+    def pathways(self) -> Pathways:
+        """What can be done and what it is worth: the model's own `pathways.yaml`."""
+        from bayesnet.diagnosis.pathways import read_pathways
+
+        return read_pathways(self)
 
     def without_outcome_link(self, cause: str) -> Model:
         """The same model with the direct link from `cause` to the outcome removed."""

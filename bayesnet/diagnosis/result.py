@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from bayesnet.diagnosis.attribution import Attribution
     from bayesnet.diagnosis.explanation import Explanation
+    from bayesnet.diagnosis.pathways import Triage
     from bayesnet.model import DiagnosticModel
 
 __all__ = ["FAMILY_GROUPS", "MEASURES", "CauseResult", "Diagnosis", "diagnose"]
@@ -213,6 +214,20 @@ class Diagnosis:
         from bayesnet.diagnosis.explanation import contrast, explain
 
         return explain(self, cause) if over is None else contrast(self, cause, over)
+
+    @cached_property
+    def actions(self) -> pd.DataFrame:
+        """What to do, best first (see `bayesnet.diagnosis.pathways.decide`)."""
+        from bayesnet.diagnosis.pathways import actions_frame, decide
+
+        return actions_frame(decide(self))
+
+    @cached_property
+    def triage(self) -> Triage:
+        """How soon (see `bayesnet.diagnosis.pathways.triage`)."""
+        from bayesnet.diagnosis.pathways import triage
+
+        return triage(self)
 
     @cached_property
     def conflict(self) -> tuple[float, dict[str, float]]:

@@ -1,0 +1,391 @@
+"""What to do: the expected utility of every action, its threshold, the regret of waiting.
+
+An action addresses some causes. With G(c, s) the gain when cause c is present in state s and K the
+cost in everyone, its expected net benefit is
+
+    sum over c, s of P(c = s | findings, PT failed) G(c, s)  -  K.
+
+For one cause alone it is right from the probability K / G on, the treatment threshold of Pauker &
+Kassirer (1975, N Engl J Med 293:229, equation 3, with the harm counted in everyone). The regret of
+waiting is the part of the expected gain that is lost when the same is done some weeks later.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from bayesnet.errors import EvidenceError, ModelFileError, Problem, did_you_mean
+from bayesnet.inference import likelihoods_of
+from bayesnet.modelfile.schema import problems_of
+from bayesnet.modelfile.source import Source, read_yaml
+from bayesnet.network.factor import FloatArray
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from bayesnet.diagnosis.result import Diagnosis
+    from bayesnet.model import DiagnosticModel
+
+__all__ = [
+    "LEVELS", "ActionResult", "Pathway", "Pathways", "TriageRule", "actions_frame", "decide",
+    "Triage", "gain_matrix", "read_pathways", "triage",
+]
+
+#: Beside model.yaml.
+FILE = "pathways.yaml"
+Level = Literal["emergency", "urgent", "routine"]
+LEVELS: tuple[Level, ...] = ("emergency", "urgent", "routine")
+
+
+class Pathway(BaseModel):
+    """One action, as in `pathways.yaml`."""
+
+    model_config = ConfigDict(extra="forbid", populate_by_name=True)
+    label: str
+    urgency: Level
+    gains: dict[str, float | dict[str, float]] = Field(alias="for")
+    delay: float = Field(default=0.0, ge=0, le=1)
+    cost: float = Field(gt=0)
+    needs: dict[str, Any] = Field(default_factory=dict)
+    after: list[str] = Field(default_factory=list)
+    studies: list[str] = Field(default_factory=list)
+    expert: str = ""
+
+    @model_validator(mode="after")
+    def _has_a_source(self) -> Pathway:
+        if not self.studies and not self.expert:
+            raise ValueError("has no source: add `studies: [ids]` or `expert: why these values`")
+        return self
+
+
+class TriageRule(BaseModel):
+    """Findings that decide the urgency by themselves."""
+
+    model_config = ConfigDict(extra="forbid")
+    level: Level
+    when: dict[str, Any]
+    because: str
+    studies: list[str] = Field(min_length=1)
+
+
+class _Burdens(BaseModel):
+    model_config = ConfigDict(extra="allow")
+    findings: dict[str, float] = Field(default_factory=dict)
+
+
+class Pathways(BaseModel):
+    """The actions, the burdens of asking, and the rules of one model."""
+
+    model_config = ConfigDict(extra="forbid")
+    unit: str
+    burdens: _Burdens
+    actions: dict[str, Pathway]
+    rules: list[TriageRule] = Field(default_factory=list)
+
+    def burden(self, finding: str, role: str) -> float:
+        """What it costs to ask for or test one finding."""
+        own = self.burdens.findings.get(finding)
+        if own is not None:
+            return own
+        extra = self.burdens.model_extra or {}
+        return float(extra.get(role, 0.05))
+
+
+def read_pathways(model: DiagnosticModel, path: str | os.PathLike[str] | None = None) -> Pathways:
+    """Read the pathways of a model, its own by default.
+
+    Raises
+    ------
+    ModelFileError
+        With every problem, each with file and line.
+    """
+    file = Path(path) if path is not None else model.document.folder / FILE
+    try:
+        source = read_yaml(file, os.fspath(file))
+    except OSError as error:
+        raise ModelFileError([Problem(f"cannot be read: {error.strerror}", str(file))]) from error
+    if source.problems:
+        raise ModelFileError(list(source.problems))
+    try:
+        found = Pathways.model_validate(source.data)
+    except ValidationError as error:
+        raise ModelFileError(problems_of(error, source, ())) from error
+    problems = _problems(model, found, source)
+    if problems:
+        raise ModelFileError(problems)
+    return found
+
+
+def _problems(model: DiagnosticModel, found: Pathways, source: Source) -> list[Problem]:
+    network, problems = model.network, []
+    studies = model.document.studies
+
+    def check_findings(answers: Mapping[str, Any], name: str, where: str) -> None:
+        try:
+            likelihoods_of(network, answers)
+        except EvidenceError as error:
+            problems.extend(Problem(f"{name}: {p.message}", where) for p in error.problems)
+
+    for finding in found.burdens.findings:
+        if finding not in network:
+            problems.append(Problem(
+                f"burdens: unknown variable {finding!r}.{did_you_mean(finding, network.variables)}",
+                source.where("burdens", "findings", finding),
+            ))
+    for id, action in found.actions.items():
+        where = source.where("actions", id)
+        for cause, gain in action.gains.items():
+            if cause not in model.causes:
+                problems.append(Problem(
+                    f"{id}: unknown cause {cause!r}.{did_you_mean(cause, model.causes)}",
+                    source.where("actions", id, "for", cause),
+                ))
+                continue
+            present = network[cause].states[1:]
+            if isinstance(gain, dict) and set(gain) != set(present):
+                problems.append(Problem(
+                    f"{id}: give one gain for each of {', '.join(present)}",
+                    source.where("actions", id, "for", cause),
+                ))
+        for other in action.after:
+            if other not in found.actions:
+                problems.append(Problem(
+                    f"{id}: unknown action {other!r}.{did_you_mean(other, found.actions)}", where
+                ))
+        check_findings(action.needs, id, where)
+        problems += [
+            Problem(f"{id}: no study {s!r}.{did_you_mean(s, studies)}", where)
+            for s in action.studies if s not in studies
+        ]
+    for i, rule in enumerate(found.rules):
+        where = source.where("rules", str(i))
+        check_findings(rule.when, f"rule {i + 1}", where)
+        problems += [
+            Problem(f"rule {i + 1}: no study {s!r}.{did_you_mean(s, studies)}", where)
+            for s in rule.studies if s not in studies
+        ]
+    return problems
+
+
+@dataclass(frozen=True, slots=True)
+class ActionResult:
+    """One action for one patient.
+
+    Attributes
+    ----------
+    action, label, urgency : str
+    net_benefit : float
+        Expected gain less cost; the action is worth it above zero.
+    gain, cost : float
+    regret_of_waiting : float
+        Expected loss if it is done some weeks later.
+    reasons : tuple of (cause, expected gain)
+        The causes it is for, largest part first.
+    thresholds : dict cause -> probability
+        From which on the action is right for that cause alone; above one: never for it alone.
+    open : tuple of str
+        What stands in the way: findings to be known and steps to be tried first.
+    """
+
+    action: str
+    label: str
+    urgency: Level
+    net_benefit: float
+    gain: float
+    cost: float
+    regret_of_waiting: float
+    reasons: tuple[tuple[str, float], ...]
+    thresholds: Mapping[str, float]
+    open: tuple[str, ...]
+
+    @property
+    def worthwhile(self) -> bool:
+        """Whether the expected gain exceeds the cost."""
+        return self.net_benefit > 0
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data, for JSON."""
+        return {
+            "action": self.action, "label": self.label, "urgency": self.urgency,
+            "net_benefit": self.net_benefit, "gain": self.gain, "cost": self.cost,
+            "regret_of_waiting": self.regret_of_waiting,
+            "reasons": [{"cause": c, "gain": g} for c, g in self.reasons],
+            "thresholds": dict(self.thresholds), "open": list(self.open),
+        }
+
+
+def gain_matrix(model: DiagnosticModel, pathways: Pathways) -> tuple[FloatArray, FloatArray]:
+    """Gains by action and cause state, and costs by action.
+
+    Returns
+    -------
+    ndarray, ndarray
+        Shapes `(actions, states of all causes one after the other)` and `(actions,)`.
+    """
+    network = model.network
+    width = sum(len(network[c]) for c in model.causes)
+    gains = np.zeros((len(pathways.actions), width))
+    for i, action in enumerate(pathways.actions.values()):
+        at = 0
+        for c in model.causes:
+            states = network[c].states
+            if c in action.gains:
+                gain = action.gains[c]
+                for k, s in enumerate(states[1:], 1):
+                    gains[i, at + k] = gain[s] if isinstance(gain, dict) else gain
+            at += len(states)
+    return gains, np.array([a.cost for a in pathways.actions.values()])
+
+
+def _standing_in_the_way(
+    action: Pathway, pathways: Pathways, vectors: Mapping[str, FloatArray], model: DiagnosticModel
+) -> tuple[str, ...]:
+    found = []
+    for finding, wanted in action.needs.items():
+        allowed = likelihoods_of(model.network, {finding: wanted})[finding]
+        variable = model.network[finding]
+        known = vectors.get(finding)
+        if known is None:
+            found.append(f"first: {variable.name}")
+        elif (known * (allowed == 0)).any():
+            found.append(f"not with this result: {variable.name}")
+    found += [f"after: {pathways.actions[a].label}" for a in action.after]
+    return tuple(found)
+
+
+def decide(diagnosis: Diagnosis, pathways: Pathways | None = None) -> tuple[ActionResult, ...]:
+    """Every action with its expected net benefit, best first within each urgency."""
+    model = diagnosis.model
+    paths = pathways or model.pathways
+    vectors = likelihoods_of(model.network, diagnosis.findings)
+    results = []
+    for id, action in paths.actions.items():
+        parts, thresholds = [], {}
+        for cause, gain in action.gains.items():
+            states = diagnosis[cause].states
+            by_state = {
+                s: gain[s] if isinstance(gain, dict) else gain for s in list(states)[1:]
+            }
+            parts.append((cause, sum(states[s] * g for s, g in by_state.items())))
+            best = max(by_state.values())
+            thresholds[cause] = action.cost / best if best > 0 else float("inf")
+        parts.sort(key=lambda p: -p[1])
+        total = sum(g for _, g in parts)
+        results.append(ActionResult(
+            id, action.label, action.urgency, total - action.cost, total, action.cost,
+            action.delay * total, tuple(parts), {c: t for c, t in thresholds.items() if t <= 1},
+            _standing_in_the_way(action, paths, vectors, model),
+        ))
+    results.sort(key=lambda r: (not r.worthwhile, LEVELS.index(r.urgency), -r.net_benefit))
+    return tuple(results)
+
+
+def actions_frame(results: tuple[ActionResult, ...]) -> pd.DataFrame:
+    """One row an action."""
+    import pandas as pd
+
+    return pd.DataFrame(
+        [
+            [r.action, r.urgency, r.net_benefit, r.gain, r.cost, r.regret_of_waiting,
+             ", ".join(c for c, g in r.reasons[:3] if g > 0.05 * max(r.gain, 1e-12)),
+             "; ".join(r.open)]
+            for r in results
+        ],
+        columns=["action", "urgency", "net_benefit", "gain", "cost", "regret_of_waiting",
+                 "because_of", "open"],
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class Triage:
+    """How soon a person must be seen, and why.
+
+    Attributes
+    ----------
+    level : str
+        `emergency`, `urgent` or `routine`.
+    reasons : tuple of str
+        The rules and probabilities that decided it.
+    missing : tuple of str
+        Findings not yet known that could raise the level, by a rule.
+    disclaimer : str
+    """
+
+    level: Level
+    reasons: tuple[str, ...]
+    missing: tuple[str, ...]
+    disclaimer: str = field(repr=False)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data, for JSON."""
+        return {
+            "level": self.level, "reasons": list(self.reasons), "missing": list(self.missing),
+            "disclaimer": self.disclaimer,
+        }
+
+    def __repr__(self) -> str:
+        lines = [f"{self.level.capitalize()}."]
+        lines += [f"- {r}" for r in self.reasons]
+        if self.missing:
+            lines.append("Not yet known, and could make it more urgent: " + "; ".join(self.missing))
+        lines.append(self.disclaimer)
+        return "\n".join(lines)
+
+
+def triage(diagnosis: Diagnosis, pathways: Pathways | None = None) -> Triage:
+    """The urgency by the rules and by expected net benefit, whichever is higher.
+
+    A rule fires only on findings that are known; no probability lowers what a rule has said. The
+    answer never says that a person is safe: a level of routine lists what is still unknown.
+    """
+    from bayesnet.diagnosis.words import percent
+
+    model = diagnosis.model
+    network = model.network
+    paths = pathways or model.pathways
+    vectors = likelihoods_of(network, diagnosis.findings)
+    fired: list[tuple[int, str]] = []
+    missing: dict[str, int] = {}
+    for rule in paths.rules:
+        allowed = likelihoods_of(network, rule.when)
+        unknown = [v for v in allowed if v not in vectors]
+        known = [v for v in allowed if v in vectors]
+        met = all((vectors[v] * (allowed[v] == 0) == 0).all() for v in known)
+        possible = all((vectors[v] * allowed[v]).any() for v in known)
+        rank = LEVELS.index(rule.level)
+        if met and not unknown:
+            fired.append((rank, rule.because))
+        elif possible:
+            for v in unknown:
+                # Common context is no gap: only what one would ask or examine.
+                if network[v].role in ("history", "examination") and len(allowed) <= 2:
+                    missing[v] = min(rank, missing.get(v, rank))
+    for r in decide(diagnosis, paths):
+        rank = LEVELS.index(r.urgency)
+        if r.worthwhile and rank < LEVELS.index("routine"):
+            cause, part = r.reasons[0]
+            fired.append((
+                rank,
+                f"{r.label} is worth it by its expected gain ({r.gain:.0f} against a cost of "
+                f"{r.cost:.0f} {paths.unit}), mostly for {network[cause].name} "
+                f"({percent(diagnosis[cause].posterior)}).",
+            ))
+    rank = min((k for k, _ in fired), default=LEVELS.index("routine"))
+    reasons = [text for k, text in sorted(fired, key=lambda f: f[0]) if k == rank]
+    if not fired:
+        reasons = ["No rule fired and no urgent action is worth its cost on what is known. "
+                   "An emergency is not ruled out."]
+    gaps = sorted((k, v) for v, k in missing.items() if k < rank)
+    return Triage(
+        LEVELS[rank], tuple(dict.fromkeys(reasons)),
+        tuple(network[v].name for _, v in gaps), model.disclaimer,
+    )
+
+

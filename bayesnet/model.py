@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from bayesnet.diagnosis.counterfactual import TwinNetwork
+    from bayesnet.diagnosis.information import NextFinding
     from bayesnet.diagnosis.pathways import Pathways
     from bayesnet.diagnosis.result import Diagnosis
     from bayesnet.modelfile import ModelDocument
@@ -469,6 +470,17 @@ class DiagnosticModel(Model):
         if self.outcome is None:
             raise EvidenceError([f"{self.name} names no outcome, so there is nothing to explain"])
         return twin_network(self.network, self.outcome, self.causes)
+
+    def interview(
+        self,
+        findings: Findings | None = None,
+        kinds: tuple[str, ...] | None = None,
+        by: str = "information",
+    ) -> Generator[NextFinding, Any, Diagnosis]:
+        """Questions, most useful first (see `bayesnet.diagnosis.interview.interview`)."""
+        from bayesnet.diagnosis.interview import TALK, interview
+
+        return interview(self, findings, TALK if kinds is None else kinds, by)
 
     @cached_property
     def pathways(self) -> Pathways:

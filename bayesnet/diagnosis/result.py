@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -214,6 +214,26 @@ class Diagnosis:
         from bayesnet.diagnosis.explanation import contrast, explain
 
         return explain(self, cause) if over is None else contrast(self, cause, over)
+
+    def next(
+        self, kinds: Iterable[str] | None = None, by: str = "information"
+    ) -> pd.DataFrame:
+        """What to ask, examine or test next (see `bayesnet.diagnosis.information`)."""
+        from bayesnet.diagnosis.information import next_findings, worth_asking
+
+        return worth_asking(next_findings(self, kinds, by))
+
+    def what_if(self, **findings: Any) -> pd.DataFrame:
+        """The causes beside those of the same patient with other findings (None: not known)."""
+        from bayesnet.diagnosis.whatif import compared
+
+        return compared(self, self.model.diagnose({**self.findings, **findings}))
+
+    def do(self, **causes: Any) -> pd.DataFrame:
+        """The causes and the outcome if some causes were forced (graph surgery)."""
+        from bayesnet.diagnosis.whatif import forced
+
+        return forced(self, causes)
 
     @cached_property
     def actions(self) -> pd.DataFrame:

@@ -34,11 +34,11 @@ FILE = "card.yaml"
 #: From strongest to weakest. `by definition`: the number cannot be otherwise.
 GRADES = (
     "meta-analysis", "systematic review", "randomised trial", "cohort", "cross-sectional",
-    "case-control", "guideline or review", "recalled", "expert", "by definition",
+    "case-control or series", "guideline or review", "recalled", "expert", "by definition",
 )
 _DESIGNS = {
     "meta_analysis": 0, "systematic_review": 1, "rct": 2, "cohort": 3, "cross_sectional": 4,
-    "case_control": 5, "guideline": 6, "narrative": 6, "expert": 6,
+    "case_control": 5, "case_series": 5, "survey": 4, "guideline": 6, "narrative": 6, "expert": 6,
 }
 #: An answer that fewer give is not listed as speaking against a cause.
 COMMON = 0.1

@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from bayesnet.diagnosis.information import NextFinding
     from bayesnet.diagnosis.pathways import Pathways
     from bayesnet.diagnosis.result import Diagnosis
+    from bayesnet.diagnosis.uncertainty import Draws
     from bayesnet.modelfile import ModelDocument
 
 __all__ = ["DiagnosticModel", "Model", "Posterior", "from_pgmpy", "load", "read_network"]
@@ -481,6 +482,26 @@ class DiagnosticModel(Model):
         from bayesnet.diagnosis.interview import TALK, interview
 
         return interview(self, findings, TALK if kinds is None else kinds, by)
+
+    @cached_property
+    def free_program(self) -> Program:
+        """The model compiled so that every number can be given anew for every row."""
+        from bayesnet.diagnosis.uncertainty import compile_free
+
+        return compile_free(self)
+
+    @cached_property
+    def _drawn(self) -> dict[tuple[int, int], Draws]:
+        return {}
+
+    def draws(self, n: int = 1000, seed: int = 0) -> Draws:
+        """`n` draws of all parameters from their spreads; kept, so that a second call is free."""
+        from bayesnet.diagnosis.uncertainty import draw_parameters
+
+        if (n, seed) not in self._drawn:
+            self._drawn.clear()
+            self._drawn[n, seed] = draw_parameters(self, n, seed)
+        return self._drawn[n, seed]
 
     @cached_property
     def pathways(self) -> Pathways:

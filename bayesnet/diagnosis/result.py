@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from bayesnet.diagnosis.attribution import Attribution
     from bayesnet.diagnosis.explanation import Explanation
     from bayesnet.diagnosis.pathways import Triage
+    from bayesnet.diagnosis.uncertainty import Intervals, Sensitivity
     from bayesnet.model import DiagnosticModel
 
 __all__ = ["FAMILY_GROUPS", "MEASURES", "CauseResult", "Diagnosis", "diagnose"]
@@ -214,6 +215,18 @@ class Diagnosis:
         from bayesnet.diagnosis.explanation import contrast, explain
 
         return explain(self, cause) if over is None else contrast(self, cause, over)
+
+    def intervals(self, n: int = 1000, seed: int = 0, level: float = 0.95) -> Intervals:
+        """Credible intervals over draws of all parameters (`bayesnet.diagnosis.uncertainty`)."""
+        from bayesnet.diagnosis.uncertainty import intervals
+
+        return intervals(self, self.model.draws(n, seed), level)
+
+    def sensitivity(self, cause: str | None = None) -> Sensitivity:
+        """How one cause's posterior moves with every parameter."""
+        from bayesnet.diagnosis.uncertainty import sensitivity
+
+        return sensitivity(self, cause)
 
     def next(
         self, kinds: Iterable[str] | None = None, by: str = "information"

@@ -189,6 +189,15 @@ class Network:
         self[variable]
         return self._table(variable, self._odds_ratio_tables)
 
+    def parent_joint(self, variable: str) -> FloatArray:
+        """P(parents of `variable`), one axis a parent; by full tables, so for few ancestors."""
+        parents = self.parents(variable)
+        upstream = self.ancestors(parents)
+        return joint_of(
+            parents,
+            [Factor((*self.parents(u), u), self.table(u)) for u in self.topological_order if u in upstream],
+        )
+
     def factors_of(self, variable: str) -> tuple[Factor, ...]:
         """The small exact factors of P(variable | parents)."""
         distribution = self.distributions[variable]

@@ -61,6 +61,10 @@ def diagnose(
     plot: Annotated[
         Path | None, typer.Option(help="Also draw the ranked causes (.png, .svg or .pdf).")
     ] = None,
+    report: Annotated[
+        Path | None,
+        typer.Option(help="Also write everything on two pages (.html, .md or .json)."),
+    ] = None,
 ) -> None:
     """Rank the reasons why PT failed for one patient."""
     import bayesnet
@@ -71,11 +75,19 @@ def diagnose(
         fail("name a patient file (or - for standard input), or a published case with --case ID")
     with clear_errors():
         loaded = bayesnet.load(model)
-        published = _shipped_case(case) if case is not None else None
+        published = shipped_case(case) if case is not None else None
         findings = published.evidence() if published else read_patient(str(patient))
         result = loaded.diagnose(findings)
     if plot is not None:
         _save_plot(result, plot, top, measure)
+    if report is not None:
+        from bayesnet.reports.patient import write_report
+
+        try:
+            with clear_errors():
+                write_report(result, report)
+        except (OSError, ValueError) as error:
+            fail(f"cannot write {report}: {error}")
     if as_json:
         print_json(result.to_dict())
     else:
@@ -95,7 +107,7 @@ def _save_plot(result: Diagnosis, path: Path, top: int, by: str) -> None:
         fail(f"cannot write {path}: {error}")
 
 
-def _shipped_case(id: str) -> Case:
+def shipped_case(id: str) -> Case:
     from bayesnet.errors import CaseFileError
     from bayesnet.shipped import data_file
     from bayesnet.validation import read_cases

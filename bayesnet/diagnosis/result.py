@@ -19,6 +19,8 @@ from bayesnet.network.factor import FloatArray
 
 if TYPE_CHECKING:
     import pandas as pd
+    from pathlib import Path
+
     from matplotlib.axes import Axes
 
     from bayesnet.diagnosis.attribution import Attribution
@@ -279,6 +281,12 @@ class Diagnosis:
             "causes": [r.to_dict() for r in self.results],
             "disclaimer": self.model.disclaimer,
         }
+
+    def report(self, path: str | Path, draws: int = 1000, seed: int = 0) -> None:
+        """Write everything on two pages: `.html`, `.md` or `.json` (`bayesnet.reports.patient`)."""
+        from bayesnet.reports.patient import write_report
+
+        write_report(self, path, draws, seed)
 
     def plot(self, ax: Axes | None = None, top: int = 8, by: str = "necessity") -> Axes:
         """Draw the leading causes (see `bayesnet.viz.causes_figure.plot_causes`)."""

@@ -18,7 +18,7 @@ def percent(p: float) -> str:
     if math.isnan(p):
         return "-"
     if p in (0.0, 1.0):
-        return f"{p:.0%}"
+        return f"{100 * p:.0f} %"
     if p < 0.001:
         return "<0.1 %"
     if p > 0.999:

@@ -1,0 +1,353 @@
+"""Commands that interrogate one patient's answer: attribute, why, next, sure, actions, whatif, interview."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.markup import escape
+from rich.table import Table
+
+from bayesnet.cli.common import (
+    JsonFlag,
+    ModelOption,
+    app,
+    clear_errors,
+    console,
+    fail,
+    print_json,
+)
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from bayesnet.diagnosis.result import Diagnosis
+
+__all__: list[str] = []
+
+Patient = Annotated[
+    str | None, typer.Argument(help="YAML or JSON file of findings; - for standard input.")
+]
+CaseOption = Annotated[
+    str | None, typer.Option("--case", help="A published case instead (see bayesnet cases).")
+]
+ScopeOption = Annotated[
+    str, typer.Option(help="Of a case: findings (before the tests) or all.")
+]
+
+
+def _diagnosed(patient: str | None, case: str | None, model: str, scope: str = "findings") -> Diagnosis:
+    import bayesnet
+    from bayesnet.cli.patients import shipped_case
+    from bayesnet.diagnosis.patient import read_patient
+
+    if (patient is None) == (case is None):
+        fail("name a patient file (or - for standard input), or a published case with --case ID")
+    if scope not in ("findings", "all"):
+        fail(f"--scope {scope}: expected findings or all")
+    loaded = bayesnet.load(model)
+    if case is not None:
+        return loaded.diagnose(shipped_case(case).evidence(scope))
+    return loaded.diagnose(read_patient(str(patient)))
+
+
+def _shown(frame: pd.DataFrame, title: str, formats: dict[str, str], rows: int) -> None:
+    table = Table(title=title, title_justify="left", box=None, pad_edge=False)
+    for i, c in enumerate(formats):
+        table.add_column(c.replace("_", " "), justify="right" if formats[c] else "left",
+                         overflow="fold", no_wrap=i == 0)
+    for _, r in frame.head(rows).iterrows():
+        table.add_row(*[
+            escape(format(r[c], f) if f and r[c] == r[c] else str(r[c]) if not f else "-")
+            for c, f in formats.items()
+        ])
+    console().print(table)
+
+
+def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    return [
+        {str(k): None if isinstance(x, float) and x != x else x for k, x in r.items()}
+        for r in frame.to_dict("records")
+    ]
+
+
+def _footer(diagnosis: Diagnosis) -> None:
+    console().print(f"[dim]{escape(diagnosis.model.disclaimer)}[/]")
+
+
+@app.command(epilog="Example:  bayesnet attribute --case wahl-2013 --without hep_nonadherence,kinesiophobia")
+def attribute(
+    patient: Patient = None,
+    case: CaseOption = None,
+    model: ModelOption = "pt_failure",
+    scope: ScopeOption = "findings",
+    without: Annotated[
+        str | None,
+        typer.Option(help="Causes, with commas: would PT have succeeded without all of them?"),
+    ] = None,
+    top: Annotated[int, typer.Option(min=1, help="Causes to show.")] = 10,
+    as_json: JsonFlag = False,
+) -> None:
+    """Divide the failure among its causes: shares that add up, total effects, sufficiency."""
+    with clear_errors():
+        diagnosis = _diagnosed(patient, case, model, scope)
+        found = diagnosis.attribution
+        names = [c.strip() for c in without.split(",") if c.strip()] if without else []
+        joint = diagnosis.success_without(*names) if names else None
+    if as_json:
+        extra = {"without": names, "success_without": joint} if names else {}
+        print_json({**found.to_dict(), **extra})
+        return
+    percents = dict.fromkeys(("share", "total_effect", "necessity", "sufficiency", "posterior"), ".1%")
+    _shown(found.table, "Why PT failed", {"cause": "", "family": "", **percents}, top)
+    console().print(f"No cause of the model explains {found.unexplained:.1%} of the failure.")
+    if joint is not None:
+        console().print(f"Without {', '.join(names)}: PT would have succeeded with {joint:.1%}.")
+    _footer(diagnosis)
+
+
+@app.command(epilog="Example:  bayesnet why spinal_stenosis --case wahl-2013 --over disc_herniation")
+def why(
+    cause: Annotated[str, typer.Argument(help="The cause to explain.")],
+    patient: Patient = None,
+    case: CaseOption = None,
+    model: ModelOption = "pt_failure",
+    scope: ScopeOption = "findings",
+    over: Annotated[str | None, typer.Option(help="Why it rather than this other cause.")] = None,
+    as_json: JsonFlag = False,
+    plot: Annotated[Path | None, typer.Option(help="Also draw a waterfall (.png, .svg, .pdf).")] = None,
+) -> None:
+    """What every finding says for and against a cause, in decibans."""
+    with clear_errors():
+        diagnosis = _diagnosed(patient, case, model, scope)
+        found = diagnosis.why(cause, over)
+    if plot is not None:
+        _save(found.plot(), plot)
+    if as_json:
+        print_json(found.to_dict())
+        return
+    console().print(escape(repr(found)))
+    _footer(diagnosis)
+
+
+@app.command(name="next", epilog="Example:  bayesnet next --case wahl-2013 --kind history --kind examination")
+def next_(
+    patient: Patient = None,
+    case: CaseOption = None,
+    model: ModelOption = "pt_failure",
+    scope: ScopeOption = "findings",
+    kind: Annotated[
+        list[str] | None,
+        typer.Option(help="context, history, examination, questionnaire, programme or test; repeat."),
+    ] = None,
+    by: Annotated[str, typer.Option(help="information or utility, per unit of burden.")] = "information",
+    top: Annotated[int, typer.Option(min=1, help="Findings to show.")] = 10,
+    as_json: JsonFlag = False,
+) -> None:
+    """What to ask, examine or test next."""
+    with clear_errors():
+        diagnosis = _diagnosed(patient, case, model, scope)
+        found = diagnosis.next(kind or None, by)
+    if as_json:
+        print_json(_records(found.head(top)))
+        return
+    _shown(found, "What to find out next",
+           {"finding": "", "kind": "", "information": ".3f", "utility": ".2f", "burden": ".2f",
+            "same_decision": ".0%", "ask": ""}, top)
+    _footer(diagnosis)
+
+
+@app.command(epilog="Example:  bayesnet sure --case wahl-2013 --draws 1000 --seed 1")
+def sure(
+    patient: Patient = None,
+    case: CaseOption = None,
+    model: ModelOption = "pt_failure",
+    scope: ScopeOption = "findings",
+    draws: Annotated[int, typer.Option(min=10, help="Draws of all parameters.")] = 1000,
+    seed: Annotated[int, typer.Option(help="Same seed, same draws.")] = 0,
+    cause: Annotated[
+        str | None, typer.Option(help="Cause for the sensitivity table; the leading diagnosis.")
+    ] = None,
+    top: Annotated[int, typer.Option(min=1, help="Rows to show.")] = 10,
+    as_json: JsonFlag = False,
+) -> None:
+    """Credible intervals, and the parameters on which the answer hangs."""
+    with clear_errors():
+        diagnosis = _diagnosed(patient, case, model, scope)
+        intervals = diagnosis.intervals(draws, seed)
+        sensitivity = diagnosis.sensitivity(cause)
+    if as_json:
+        print_json({"intervals": intervals.to_dict(), "sensitivity": sensitivity.to_dict()})
+        return
+    percents = dict.fromkeys(
+        ("posterior", "posterior_low", "posterior_high", "necessity", "necessity_low",
+         "necessity_high"), ".1%")
+    for group, (leader, p) in intervals.top.items():
+        _shown(intervals.table[intervals.table["group"] == group],
+               f"{group.capitalize()}: {leader} leads in {p:.0%} of {draws} draws",
+               {"cause": "", **percents}, top)
+    _shown(sensitivity.table, f"What {sensitivity.cause} hangs on",
+           {"parameter": "", "value": ".4g", "low": ".4g", "high": ".4g",
+            "posterior_low": ".1%", "posterior_high": ".1%", "flips_at": ".3g"}, top)
+    _footer(diagnosis)
+
+
+@app.command(epilog="Example:  bayesnet actions --case wahl-2013")
+def actions(
+    patient: Patient = None,
+    case: CaseOption = None,
+    model: ModelOption = "pt_failure",
+    scope: ScopeOption = "findings",
+    pathways: Annotated[
+        Path | None, typer.Option(help="Your own pathways file, with your own utilities.")
+    ] = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """How soon, and what to do: triage and the expected utility of every action."""
+    from bayesnet.diagnosis.pathways import actions_frame, decide, read_pathways, triage
+
+    with clear_errors():
+        diagnosis = _diagnosed(patient, case, model, scope)
+        paths = read_pathways(diagnosis.model, pathways)
+        found, level = decide(diagnosis, paths), triage(diagnosis, paths)
+    if as_json:
+        print_json({"triage": level.to_dict(), "unit": paths.unit,
+                    "actions": [a.to_dict() for a in found]})
+        return
+    console().print(f"[bold]{escape(repr(level))}[/]\n")
+    _shown(actions_frame(found), f"Actions, in {paths.unit}",
+           {"action": "", "urgency": "", "net_benefit": ".1f", "regret_of_waiting": ".1f",
+            "because_of": "", "open": ""}, 30)
+
+
+@app.command(epilog="Example:  bayesnet whatif --case wahl-2013 --set fever=present --do kinesiophobia=absent")
+def whatif(
+    patient: Patient = None,
+    case: CaseOption = None,
+    model: ModelOption = "pt_failure",
+    scope: ScopeOption = "findings",
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", help="finding=state: another observation; repeat.")
+    ] = None,
+    do: Annotated[
+        list[str] | None, typer.Option(help="cause=state: an intervention; repeat.")
+    ] = None,
+    top: Annotated[int, typer.Option(min=1, help="Rows to show.")] = 10,
+    as_json: JsonFlag = False,
+) -> None:
+    """The same patient with another finding, or with a cause forced."""
+    if not set_ and not do:
+        fail("say what to change: --set finding=state, or --do cause=state")
+    pairs = [[_pair(x) for x in xs or ()] for xs in (set_, do)]
+    with clear_errors():
+        diagnosis = _diagnosed(patient, case, model, scope)
+        seen = diagnosis.what_if(**dict(pairs[0])) if set_ else None
+        forced = diagnosis.do(**dict(pairs[1])) if do else None
+    if as_json:
+        print_json({
+            **({"observed": _records(seen)} if seen is not None else {}),
+            **({"forced": _records(forced)} if forced is not None else {}),
+        })
+        return
+    if seen is not None:
+        _shown(seen, "With the other finding",
+               {"cause": "", "posterior": ".1%", "posterior_then": ".1%", "necessity": ".1%",
+                "necessity_then": ".1%"}, top)
+    if forced is not None:
+        _shown(forced, "With the cause forced (its effects left open)",
+               {"variable": "", "probability": ".1%", "probability_then": ".1%"}, top)
+    _footer(diagnosis)
+
+
+def _pair(text: str) -> tuple[str, str]:
+    name, separator, value = text.partition("=")
+    if not separator or not name or not value:
+        fail(f"{text!r}: write finding=state, for example fever=present")
+    return name.strip(), value.strip()
+
+
+def _save(axes: Any, path: Path) -> None:
+    figure = axes.get_figure(root=True)
+    try:
+        figure.savefig(path, bbox_inches="tight", dpi=160)
+    except (OSError, ValueError) as error:
+        fail(f"cannot write {path}: {error}")
+
+
+@app.command(epilog="Example:  bayesnet interview --age 44 --sex female --save talk.json")
+def interview(
+    patient: Patient = None,
+    model: ModelOption = "pt_failure",
+    kind: Annotated[
+        list[str] | None, typer.Option(help="What may be asked: history, examination ...; repeat.")
+    ] = None,
+    by: Annotated[str, typer.Option(help="information or utility.")] = "information",
+    age: Annotated[int | None, typer.Option(help="Age in years.")] = None,
+    sex: Annotated[str | None, typer.Option(help="male or female.")] = None,
+    save: Annotated[Path | None, typer.Option(help="Write the interview here when it ends.")] = None,
+    resume: Annotated[Path | None, typer.Option(help="Go on with a saved interview.")] = None,
+) -> None:
+    """Ask the best question first; keyboard only. b goes back, enter skips, q stops."""
+    import bayesnet
+    from bayesnet.diagnosis.interview import TALK, Interview
+    from bayesnet.diagnosis.patient import read_patient
+
+    with clear_errors():
+        loaded = bayesnet.load(model)
+        if resume is not None:
+            state = Interview.from_dict(loaded, _saved(resume))
+        else:
+            start: dict[str, Any] = read_patient(patient) if patient else {}
+            start |= {k: v for k, v in (("age", age), ("sex", sex)) if v is not None}
+            loaded.diagnose(start)
+            state = Interview(loaded, start, kinds=tuple(kind) if kind else TALK, by=by)
+        state = _talk(state)
+        result = state.diagnosis
+    if save is not None:
+        save.write_text(json.dumps(state.to_dict(), indent=2) + "\n", encoding="utf-8")
+    console().print(escape(result.summary()))
+    console().print(escape(repr(result.triage)))
+
+
+def _saved(path: Path) -> dict[str, Any]:
+    try:
+        return dict(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError) as error:
+        fail(f"cannot resume from {path}: {error}")
+
+
+def _talk(state: Any) -> Any:
+    from bayesnet.errors import BayesnetError
+
+    out = console()
+    while (question := state.question()) is not None:
+        variable = state.model.network[question.finding]
+        out.print(f"\n[bold]{escape(question.ask or question.label)}[/]")
+        for i, s in enumerate(variable.states, start=1):
+            out.print(f"  {i}  {escape(s.replace('_', ' '))}")
+        out.print("[dim]  number, enter: don't know, b: back, q: stop[/]")
+        try:
+            said = input("> ").strip().lower()
+        except EOFError:
+            break
+        if said == "q":
+            break
+        if said == "b":
+            state = state.back()
+            continue
+        try:
+            if said == "":
+                state = state.answer(question.finding, None)
+            elif said.isdigit() and variable.bins is None:
+                if not 1 <= int(said) <= len(variable):
+                    out.print(f"[red]a number from 1 to {len(variable)}[/]")
+                    continue
+                state = state.answer(question.finding, variable.states[int(said) - 1])
+            else:
+                value: Any = float(said) if said.replace(".", "", 1).isdigit() else said
+                state = state.answer(question.finding, value)
+        except BayesnetError as error:
+            out.print(f"[red]{escape(str(error))}[/]")
+    return state

@@ -17,7 +17,7 @@ from llvmlite import ir
 from numba import njit, types
 from numba.extending import intrinsic
 
-__all__ = ["LANES", "run_tiles"]
+__all__ = ["LANES", "count_tiles", "run_tiles"]
 
 #: Patients a tile. The AVX-512 registers of recent machines hold eight doubles.
 LANES = 8
@@ -120,6 +120,20 @@ def _sum_products(
     return signature, codegen
 
 
+@intrinsic
+def _add_row(_: Any, target: Any, row: Any, source: Any) -> Any:
+    """target[row] += source[0], lane by lane."""
+    signature = types.void(target, types.int64, source)
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        kinds = signature.args
+        at = _row(builder, _data(context, builder, kinds[0], args[0]), args[1])
+        more = _row(builder, _data(context, builder, kinds[2], args[2]), ir.Constant(_INT, 0))
+        total = builder.fadd(builder.load(at, align=8), builder.load(more, align=8))
+        builder.store(total, at, align=8)
+        return context.get_dummy_value()
+
+    return signature, codegen
 
 
 @intrinsic
@@ -301,3 +315,111 @@ def run_tiles(  # noqa: ANN201
                         posterior[patient, column + k] = (
                             values[at_row] * gradient[at_row] / total if total > 0.0 else np.nan
                         )
+
+
+@njit(nogil=True, cache=True, boundscheck=False)
+def count_tiles(  # noqa: ANN201
+    codes,  # noqa: ANN001
+    people,  # noqa: ANN001
+    levels,  # noqa: ANN001
+    level_first,  # noqa: ANN001
+    first_tile,  # noqa: ANN001
+    last_tile,  # noqa: ANN001
+    slot_first,  # noqa: ANN001
+    slot_size,  # noqa: ANN001
+    forward,  # noqa: ANN001
+    backward,  # noqa: ANN001
+    starts,  # noqa: ANN001
+    a_index,  # noqa: ANN001
+    b_index,  # noqa: ANN001
+    weight,  # noqa: ANN001
+    rows,  # noqa: ANN001
+    rescaled,  # noqa: ANN001
+    root_row,  # noqa: ANN001
+    evidence,  # noqa: ANN001
+    exponent_of,  # noqa: ANN001
+    summed,  # noqa: ANN001
+):
+    """Sum over the tiles [first_tile, last_tile) of people * d log P(evidence) / d table entry.
+
+    `summed` receives one number an entry (see `counts.CountPlan`). The derivative of the logarithm
+    starts at the root as people / P(evidence), so that the rest of the pass is linear in it.
+    """
+    values = np.zeros(rows * LANES)
+    gradient = np.zeros(rows * LANES)
+    totals = np.zeros(len(summed) * LANES)
+    scratch = np.zeros(LANES)
+    exponents = np.ones((max(rescaled, 1), LANES))
+    tile_scale = np.zeros(LANES, np.int64)
+    patients = codes.shape[0]
+    for tile in range(first_tile, last_tile):
+        base = tile * LANES
+        tile_scale[:] = 0
+        for s in range(len(slot_first)):
+            first, size = slot_first[s], slot_size[s]
+            for lane in range(LANES):
+                patient = min(base + lane, patients - 1)
+                at = level_first[s] + codes[patient, s] * size
+                for k in range(size):
+                    values[(first + k) * LANES + lane] = levels[at + k]
+        for step in range(len(forward)):
+            kind, out, count, at, scale_slot = forward[step]
+            if kind == 0:
+                for o in range(count):
+                    _sum_scaled(
+                        values, out + o, values, a_index, weight,
+                        np.int64(starts[at + o]), np.int64(starts[at + o + 1]),
+                    )
+            else:
+                for o in range(count):
+                    _sum_products(
+                        values, out + o, values, a_index, values, b_index,
+                        np.int64(starts[at + o]), np.int64(starts[at + o + 1]),
+                    )
+            if scale_slot >= 0:
+                _rescale(values, out, count, exponents[scale_slot], tile_scale)
+        for lane in range(LANES):
+            patient = base + lane
+            gradient[root_row * LANES + lane] = 0.0
+            if patient < patients:
+                found = values[root_row * LANES + lane]
+                evidence[patient] = found
+                exponent_of[patient] = tile_scale[lane]
+                if found > 0.0:
+                    gradient[root_row * LANES + lane] = people[patient] / found
+        for step in range(len(backward)):
+            kind, out, count, at, scale_slot = backward[step]
+            if kind == 2:
+                for r in range(out, out + count):
+                    _scale_row(gradient, np.int64(r), exponents[scale_slot])
+            elif kind == 0:
+                for o in range(count):
+                    _sum_scaled(
+                        gradient, out + o, gradient, a_index, weight,
+                        np.int64(starts[at + o]), np.int64(starts[at + o + 1]),
+                    )
+            elif kind == 1:
+                for o in range(count):
+                    _sum_products(
+                        gradient, out + o, gradient, a_index, values, b_index,
+                        np.int64(starts[at + o]), np.int64(starts[at + o + 1]),
+                    )
+            elif kind == 3:
+                for o in range(count):
+                    _sum_products(
+                        scratch, np.int64(0), gradient, a_index, values, b_index,
+                        np.int64(starts[at + o]), np.int64(starts[at + o + 1]),
+                    )
+                    _add_row(totals, np.int64(out + o), scratch)
+            else:
+                for o in range(count):
+                    _sum_scaled(
+                        scratch, np.int64(0), gradient, a_index, weight,
+                        np.int64(starts[at + o]), np.int64(starts[at + o + 1]),
+                    )
+                    _add_row(totals, np.int64(out + o), scratch)
+    for r in range(len(summed)):
+        total = 0.0
+        for lane in range(LANES):
+            total += totals[r * LANES + lane]
+        summed[r] = total

@@ -74,7 +74,7 @@ class Plan:
     target_column: IntArray
 
 
-class _Terms:
+class Terms:
     """Collects the index triples of all steps."""
 
     def __init__(self) -> None:
@@ -133,7 +133,7 @@ def make_plan(program: Program, targets: Iterable[str] | None = None) -> Plan:
     for step in program.steps:
         place(step.out, np.diff(step.forward.starts) > 0)
 
-    terms = _Terms()
+    terms = Terms()
     forward, backward = [], []
     slot_of: dict[int, int] = {}
     one = np.ones(1)

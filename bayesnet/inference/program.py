@@ -55,6 +55,7 @@ __all__ = [
     "compile_program",
     "estimated_entries",
     "search_order",
+    "sum_of_products",
 ]
 
 IndexArray = npt.NDArray[np.int32]
@@ -235,10 +236,15 @@ class _Compiler:
     """Builds the steps; `ids` are program variables (network variables, then noisy doubles)."""
 
     def __init__(
-        self, network: Network, evidence_on: Sequence[str], free: frozenset[str]
+        self,
+        network: Network,
+        evidence_on: Sequence[str],
+        free: frozenset[str],
+        zeros_stay: bool = False,
     ) -> None:
         self.network = network
         self.free = free
+        self.zeros_stay = zeros_stay
         self.table_nodes: dict[str, tuple[int, ...]] = {}
         self.ids = {v: i for i, v in enumerate(network.variables)}
         self.sizes = [len(v) for v in network.variables.values()]
@@ -264,7 +270,7 @@ class _Compiler:
         self.mass[index] = 1 if node.kind == "evidence" else 0
         # Entries that may differ from zero. Products with a structural zero are never formed
         # (zero compression; Jensen & Andersen 1990, UAI).
-        known = node.constant and index in self.values
+        known = (node.constant or self.zeros_stay) and index in self.values
         self.support.append(self.values[index] != 0 if known else np.ones(node.size, bool))
         self.reached.append({})
         for v in node.contributions:
@@ -494,7 +500,7 @@ class _Compiler:
         forward = _grouped(io, size, ia, ib)
         if constant:
             one = np.ones(1)
-            self.values[out] = _sum_of_products(
+            self.values[out] = sum_of_products(
                 forward, self.values[left], self.values[right] if right >= 0 else one
             )
             return out
@@ -527,7 +533,7 @@ def _grouped(
     )
 
 
-def _sum_of_products(plan: SumOfProducts, a: FloatArray, b: FloatArray) -> FloatArray:
+def sum_of_products(plan: SumOfProducts, a: FloatArray, b: FloatArray) -> FloatArray:
     products = a[plan.a_index] * b[plan.b_index]
     owner = np.repeat(np.arange(len(plan.starts) - 1), np.diff(plan.starts))
     sums = np.bincount(owner, weights=products, minlength=len(plan.starts) - 1)
@@ -539,6 +545,7 @@ def compile_program(
     evidence_on: Iterable[str] | None = None,
     *,
     free: Iterable[str] = (),
+    zeros_stay: bool = False,
     order: Sequence[str] | None = None,
     tries: int = 8,
     seed: int = 0,
@@ -553,6 +560,9 @@ def compile_program(
         Variables that may be observed or asked about; all by default. The rest is summed out once.
     free : iterable of str
         Variables whose numbers may be given anew for every row when the program runs.
+    zeros_stay : bool
+        Promise that a free number that is zero in `network` is zero in every row, so that products
+        with it need not be formed.
     order : sequence of str, optional
         An elimination order (`Program.order`, `search_order`) instead of a search for one. One that
         does not name exactly the variables of this program is not used.
@@ -573,7 +583,7 @@ def compile_program(
         if v not in network:
             raise KeyError(f"no variable {v!r}.{did_you_mean(v, network.variables)}")
     slots = tuple(v for v in network.variables if v in observed)
-    compiler = _Compiler(network, slots, frozenset(free))
+    compiler = _Compiler(network, slots, frozenset(free), zeros_stay)
     elimination = _given_order(compiler, order) or _searched_order(compiler, tries, seed, largest)
     if elimination.entries > largest:
         raise TooLargeError(

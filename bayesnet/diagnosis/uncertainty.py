@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Draws", "Intervals", "Sensitivity", "SensitivityFunction", "draw_parameters", "intervals",
-    "sensitivity",
+    "prevalence_index", "rows_of", "sensitivity",
 ]
 
 #: Spread of a parameter that states none.
@@ -76,7 +76,7 @@ def _parts(network: Network, variable: str) -> Parts:
     return [f.values for f in network.factors_of(variable)]
 
 
-def _rows_of(
+def rows_of(
     network: Network, parameter: Parameter
 ) -> list[tuple[int, tuple[int, ...]]] | None:
     """(part, index) of every row that a parameter sets; None for odds ratios and prevalences."""
@@ -184,7 +184,7 @@ def _odds_ratio_draws(
     return out.reshape(n, *sizes, states)
 
 
-def _prevalence_index(network: Network, parameter: Parameter) -> int | None:
+def prevalence_index(network: Network, parameter: Parameter) -> int | None:
     """The stratum of a prevalence parameter, or None when it is an odds ratio."""
     d = network.distributions[parameter.variable]
     assert isinstance(d, OddsRatio)
@@ -216,7 +216,7 @@ def draw_parameters(model: DiagnosticModel, n: int = 1000, seed: int = 0) -> Dra
             prevalences[v] = np.repeat(d.prevalence[None], n, axis=0)
             ratios[v] = [np.repeat(x[None], n, axis=0) for x in d.odds_ratios]
     for p in model.document.parameters:
-        rows = _rows_of(network, p)
+        rows = rows_of(network, p)
         if rows is not None:
             for part, index in rows:
                 base = tables[p.variable][part][(0, *index)]
@@ -226,7 +226,7 @@ def draw_parameters(model: DiagnosticModel, n: int = 1000, seed: int = 0) -> Dra
             continue
         d = network.distributions[p.variable]
         assert isinstance(d, OddsRatio)
-        stratum = _prevalence_index(network, p)
+        stratum = prevalence_index(network, p)
         if stratum is not None:
             base = d.prevalence[stratum]
             prevalences[p.variable][:, stratum] = _drawn_rows(base, p.spread, n, generator)
@@ -530,7 +530,7 @@ def _jobs(
     v = p.variable
     variable = network[v]
     label = "/".join((v, *p.key))
-    rows = _rows_of(network, p)
+    rows = rows_of(network, p)
     found = []
     if rows is not None:
         for part, index in rows:
@@ -555,7 +555,7 @@ def _jobs(
         return found
     d = network.distributions[v]
     assert isinstance(d, OddsRatio)
-    stratum = _prevalence_index(network, p)
+    stratum = prevalence_index(network, p)
     prevalence, ratios = d.prevalence, list(d.odds_ratios)
     ends = []
     if stratum is not None:

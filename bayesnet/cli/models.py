@@ -271,6 +271,8 @@ def show_model(
             out.print(escape(v.ask))
         if v.note:
             out.print(f"[dim]{escape(v.note)}[/]")
+        for system, codes in v.codes.items():
+            out.print(f"{system}: {', '.join(codes)}")
         marginal = model.posterior(variable)[variable]
         out.print("Before anything is known: "
                   + ", ".join(f"{s} {p:.4g}" for s, p in marginal.items()))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -68,7 +69,7 @@ def _shown(frame: pd.DataFrame, title: str, formats: dict[str, str], rows: int) 
 
 def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:
     return [
-        {str(k): None if isinstance(x, float) and x != x else x for k, x in r.items()}
+        {str(k): None if isinstance(x, float) and math.isnan(x) else x for k, x in r.items()}
         for r in frame.to_dict("records")
     ]
 

@@ -27,6 +27,7 @@ one in whom it is absent and therapy succeeded (Pearl 2009, definition 9.2.2).
 from __future__ import annotations
 
 import html
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -82,7 +83,7 @@ class CauseShare:
     def to_dict(self) -> dict[str, Any]:
         """Plain data, for JSON; numbers that do not exist are None."""
         found = {k: getattr(self, k) for k in self.__slots__}
-        return {k: None if v != v else v for k, v in found.items()}
+        return {k: None if isinstance(v, float) and math.isnan(v) else v for k, v in found.items()}
 
 
 @dataclass(frozen=True, eq=False)
@@ -180,7 +181,8 @@ def _failed_row(diagnosis: Diagnosis) -> tuple[TwinNetwork, dict[str, FloatArray
 
 
 def _absent(twin: TwinNetwork, cause: str) -> FloatArray:
-    return np.eye(len(twin.network[f"mend:{cause}"]))[1]
+    mended: FloatArray = np.eye(len(twin.network[f"mend:{cause}"]))[1]
+    return mended
 
 
 def _mended(

@@ -150,7 +150,7 @@ class Explanation:
     @property
     def total(self) -> float:
         """Decibans of all findings together: the change of the log odds, the sum of the steps."""
-        return _decibans(self.posterior) - _decibans(self.prior)
+        return float(_decibans(self.posterior) - _decibans(self.prior))
 
     @property
     def overlap(self) -> float:
@@ -227,17 +227,19 @@ class Explanation:
 
     def __repr__(self) -> str:
         lines = [self.sentence(), "", "decibans   finding"]
-        lines += [f"{r.weight:+8.1f}   {r.words}   [{r.path}]" for r in self.table.itertuples()]
+        lines += [
+            f"{r['weight']:+8.1f}   {r['words']}   [{r['path']}]" for r in self.table.to_dict("records")
+        ]
         lines.append(f"{self.total:+8.1f}   all together (the weights above overlap by "
                      f"{self.overlap:+.1f})")
         return "\n".join(lines)
 
     def _repr_html_(self) -> str:
         rows = "".join(
-            f"<tr><td style='text-align:right'>{r.weight:+.1f}</td>"
-            f"<td style='text-align:left'>{html.escape(r.words)}</td>"
-            f"<td style='text-align:left'><small>{html.escape(r.path)}</small></td></tr>"
-            for r in self.table.itertuples()
+            f"<tr><td style='text-align:right'>{r['weight']:+.1f}</td>"
+            f"<td style='text-align:left'>{html.escape(r['words'])}</td>"
+            f"<td style='text-align:left'><small>{html.escape(r['path'])}</small></td></tr>"
+            for r in self.table.to_dict("records")
         )
         return (
             f"<p>{html.escape(self.sentence())}</p><table><tr><th>decibans</th>"
@@ -246,9 +248,10 @@ class Explanation:
         )
 
 
-def _decibans(p: float | FloatArray) -> Any:
+def _decibans(p: float | FloatArray) -> FloatArray:
     with np.errstate(divide="ignore"):
-        return 10 * (np.log10(p) - np.log10(1 - np.asarray(p)))
+        odds: FloatArray = 10 * (np.log10(p) - np.log10(1 - np.asarray(p)))
+    return odds
 
 
 def _asked(diagnosis: Diagnosis) -> tuple[dict[str, FloatArray], dict[str, FloatArray]]:

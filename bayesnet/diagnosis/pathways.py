@@ -124,7 +124,8 @@ def read_pathways(model: DiagnosticModel, path: str | os.PathLike[str] | None = 
 
 
 def _problems(model: DiagnosticModel, found: Pathways, source: Source) -> list[Problem]:
-    network, problems = model.network, []
+    network = model.network
+    problems: list[Problem] = []
     studies = model.document.studies
 
     def check_findings(answers: Mapping[str, Any], name: str, where: str) -> None:
@@ -370,7 +371,7 @@ def triage(diagnosis: Diagnosis, pathways: Pathways | None = None) -> Triage:
     for r in decide(diagnosis, paths):
         rank = LEVELS.index(r.urgency)
         if r.worthwhile and rank < LEVELS.index("routine"):
-            cause, part = r.reasons[0]
+            cause, _ = r.reasons[0]
             fired.append((
                 rank,
                 f"{r.label} is worth it by its expected gain ({r.gain:.0f} against a cost of "

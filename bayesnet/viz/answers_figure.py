@@ -100,8 +100,8 @@ def plot_tornado(sensitivity: Sensitivity, ax: Axes | None = None, top: int = 12
     """Posterior over the 95 % range of each parameter, widest first."""
     rows = sensitivity.table.head(top)
     ax = _axes(ax, len(rows), 9.0)
-    for y, r in enumerate(rows.itertuples()):
-        for end, colour in ((r.posterior_low, AGAINST), (r.posterior_high, FOR)):
+    for y, r in enumerate(rows.to_dict("records")):
+        for end, colour in ((r["posterior_low"], AGAINST), (r["posterior_high"], FOR)):
             ax.barh(y, end - sensitivity.posterior, left=sensitivity.posterior, height=0.62,
                     color=colour, linewidth=0)
     ax.axvline(sensitivity.posterior, color=INK, linewidth=1.2)

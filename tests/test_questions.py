@@ -349,7 +349,7 @@ def test_the_generator_asks_and_ends(small):
     talk = small.interview({"sex": "male"}, kinds=("history",))
     asked = [next(talk).finding]
     answered = {}
-    with pytest.raises(StopIteration) as stop:
+    with pytest.raises(StopIteration) as stop:  # noqa: PT012
         while True:
             answered[asked[-1]] = "absent"
             asked.append(talk.send("absent").finding)

@@ -428,6 +428,21 @@ class DiagnosticModel(Model):
         """Ids of the causes."""
         return self.network.of_role("cause")
 
+    def causes_of(self, group: str) -> tuple[str, ...]:
+        """Ids of the causes that are `diagnoses`, or `contributors` (person and programme).
+
+        Raises
+        ------
+        ValueError
+            For another group.
+        """
+        from bayesnet.diagnosis.result import group_of
+
+        chosen = tuple(c for c in self.causes if group_of(self.network[c].group) == group)
+        if not chosen and group not in ("diagnoses", "contributors"):
+            raise ValueError(f"group={group!r}: expected diagnoses or contributors")
+        return chosen
+
     def diagnose(self, findings: Findings) -> Diagnosis:
         """Rank the reasons why PT failed in this person.
 
@@ -477,11 +492,12 @@ class DiagnosticModel(Model):
         findings: Findings | None = None,
         kinds: tuple[str, ...] | None = None,
         by: str = "information",
+        causes: tuple[str, ...] | None = None,
     ) -> Generator[NextFinding, Any, Diagnosis]:
         """Questions, most useful first (see `bayesnet.diagnosis.interview.interview`)."""
         from bayesnet.diagnosis.interview import TALK, interview
 
-        return interview(self, findings, TALK if kinds is None else kinds, by)
+        return interview(self, findings, TALK if kinds is None else kinds, by, causes)
 
     @cached_property
     def free_program(self) -> Program:
@@ -505,10 +521,10 @@ class DiagnosticModel(Model):
 
     @cached_property
     def pathways(self) -> Pathways:
-        """What can be done and what it is worth: the model's own `pathways.yaml`."""
-        from bayesnet.diagnosis.pathways import read_pathways
+        """What can be done and what it is worth: `pathways.yaml` beside the model, if it has one."""
+        from bayesnet.diagnosis.pathways import FILE, NO_PATHWAYS, read_pathways
 
-        return read_pathways(self)
+        return read_pathways(self) if (self.document.folder / FILE).exists() else NO_PATHWAYS
 
     def without_outcome_link(self, cause: str) -> Model:
         """The same model with the direct link from `cause` to the outcome removed."""

@@ -27,6 +27,7 @@ import numpy as np
 import bayesnet
 from bayesnet.inference import compile_program, likelihoods_of, run, run_codes
 from bayesnet.inference.conditioned import condition_and_eliminate
+from bayesnet.inference.sampling import forward_samples
 from bayesnet.network import Network, NoisyMax, Table, Variable
 
 HERE = Path(__file__).parent
@@ -39,24 +40,8 @@ STANDARD = ("hepar2", "alarm", "hailfinder", "win95pts")
 
 def simulate(network: Network, n: int, rng: np.random.Generator) -> np.ndarray:
     """N complete patients as state codes, shape (n, variables)."""
-    position = {v: i for i, v in enumerate(network.variables)}
-    codes = np.zeros((n, len(position)), np.int8)
-    for v in network.topological_order:
-        d = network.distributions[v]
-        if isinstance(d, NoisyMax):
-            def draw(rows: np.ndarray) -> np.ndarray:
-                return (rows.cumsum(axis=-1) < rng.random(n)[:, None]).sum(axis=-1)
-
-            got = draw(np.broadcast_to(d.leak, (n, len(d.leak))))
-            for parent, link in zip(d.parents, d.links, strict=True):
-                other = draw(link[codes[:, position[parent]]])
-                got = np.minimum(got, other) if d.toward_first else np.maximum(got, other)
-        else:
-            rows = network.table(v)[tuple(codes[:, position[p]] for p in d.parents)]
-            rows = np.broadcast_to(rows, (n, len(network[v])))
-            got = (rows.cumsum(axis=-1) < rng.random(n)[:, None] * rows.sum(axis=-1)[:, None]).sum(axis=-1)
-        codes[:, position[v]] = np.minimum(got, len(network[v]) - 1)
-    return codes
+    drawn = forward_samples(network, n, rng)
+    return np.stack([drawn[v] for v in network.variables], axis=1).astype(np.int8)
 
 
 def hide(codes: np.ndarray, candidates: np.ndarray, keep: int, rng: np.random.Generator) -> np.ndarray:

@@ -8,7 +8,6 @@ import math
 import numpy as np
 import pytest
 import test_attribution
-import test_modelfile
 from oracle import joint
 from typer.testing import CliRunner
 
@@ -19,6 +18,7 @@ from bayesnet.diagnosis.interview import Interview
 from bayesnet.diagnosis.pathways import decide, read_pathways, triage
 from bayesnet.diagnosis.uncertainty import sensitivity
 from bayesnet.errors import EvidenceError, ModelFileError
+from bayesnet.reports.patient import patient_html, patient_json
 from bayesnet.shipped import data_file
 from bayesnet.validation import read_cases
 
@@ -358,6 +358,24 @@ def test_the_generator_asks_and_ends(small):
     assert stop.value.value["narrow"].posterior == direct["narrow"].posterior
 
 
+def test_a_model_without_pathways_still_answers_the_rest(tmp_path):
+    model = test_attribution.model_of(tmp_path, 1)
+    result = model.diagnose(EVIDENCE)
+    unasked = model.diagnose({}).next()
+    assert set(unasked["utility"]) == {0.0}
+    assert unasked["information"].max() > 0
+    with pytest.raises(ModelFileError, match=r"does not say what can be done: write pathways\.yaml"):
+        _ = result.triage
+    assert "What to do" not in patient_html(result, draws=20)
+    assert patient_json(result, draws=20)["triage"] is None
+    done = CliRunner().invoke(app, ["model", "check", str(tmp_path), "--json"])
+    assert json.loads(done.stdout)["actions"] == 0
+    (tmp_path / "pathways.yaml").write_text(PATHWAYS.replace("narrow:", "narow:"), encoding="utf-8")
+    broken = CliRunner().invoke(app, ["model", "check", str(tmp_path)])
+    assert broken.exit_code == 2
+    assert "Did you mean narrow" in broken.output
+
+
 # ------------------------------------------------------------------ the shipped model
 
 
@@ -422,9 +440,3 @@ def test_report(tmp_path, ending):
     bad = CliRunner().invoke(app, ["diagnose", "--case", "wahl-2013", "--report", str(tmp_path / "r.doc")])
     assert bad.exit_code == 2
     assert "ends in .html, .md or .json" in bad.stderr
-
-
-def test_small_models_without_pathways_say_so(tmp_path):
-    model = bayesnet.load(test_modelfile.write_small(tmp_path))
-    with pytest.raises(ModelFileError, match=r"pathways.yaml: cannot be read"):
-        _ = model.diagnose({}).triage

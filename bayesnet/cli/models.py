@@ -47,6 +47,7 @@ def check_model(
         model = bayesnet.load(path)
         document = model.document
         studies = document.studies
+        actions = model.pathways.actions
     warnings = []
     if strict:
         from bayesnet.validation.strict import warnings_of
@@ -59,7 +60,7 @@ def check_model(
         print_json({
             "model": model.name, "version": model.version, "variables": len(model.network),
             "parameters": len(counted), "cite_a_study_that_was_read": read,
-            "by_definition": len(document.parameters) - len(counted),
+            "by_definition": len(document.parameters) - len(counted), "actions": len(actions),
             "warnings": [str(w) for w in warnings],
         })
         raise typer.Exit(1 if warnings else 0)

@@ -19,12 +19,14 @@ from bayesnet.cli.common import (
     console,
     fail,
     print_json,
+    progress,
 )
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from bayesnet.diagnosis.result import Diagnosis
+    from bayesnet.model import DiagnosticModel
 
 __all__: list[str] = []
 
@@ -37,6 +39,17 @@ CaseOption = Annotated[
 ScopeOption = Annotated[
     str, typer.Option(help="Of a case: findings (before the tests) or all.")
 ]
+
+
+AboutOption = Annotated[
+    str, typer.Option(help="Which causes to learn about: all, diagnoses or contributors.")
+]
+
+
+def _about(model: DiagnosticModel, group: str) -> tuple[str, ...] | None:
+    if group not in ("all", "diagnoses", "contributors"):
+        fail(f"--about {group}: expected all, diagnoses or contributors")
+    return None if group == "all" else model.causes_of(group)
 
 
 def _diagnosed(patient: str | None, case: str | None, model: str, scope: str = "findings") -> Diagnosis:
@@ -144,13 +157,14 @@ def next_(
         typer.Option(help="context, history, examination, questionnaire, programme or test; repeat."),
     ] = None,
     by: Annotated[str, typer.Option(help="information or utility, per unit of burden.")] = "information",
+    about: AboutOption = "all",
     top: Annotated[int, typer.Option(min=1, help="Findings to show.")] = 10,
     as_json: JsonFlag = False,
 ) -> None:
     """What to ask, examine or test next."""
     with clear_errors():
         diagnosis = _diagnosed(patient, case, model, scope)
-        found = diagnosis.next(kind or None, by)
+        found = diagnosis.next(kind or None, by, _about(diagnosis.model, about))
     if as_json:
         print_json(_records(found.head(top)))
         return
@@ -285,6 +299,7 @@ def interview(
         list[str] | None, typer.Option(help="What may be asked: history, examination ...; repeat.")
     ] = None,
     by: Annotated[str, typer.Option(help="information or utility.")] = "information",
+    about: AboutOption = "all",
     age: Annotated[int | None, typer.Option(help="Age in years.")] = None,
     sex: Annotated[str | None, typer.Option(help="male or female.")] = None,
     save: Annotated[Path | None, typer.Option(help="Write the interview here when it ends.")] = None,
@@ -303,13 +318,52 @@ def interview(
             start: dict[str, Any] = read_patient(patient) if patient else {}
             start |= {k: v for k, v in (("age", age), ("sex", sex)) if v is not None}
             loaded.diagnose(start)
-            state = Interview(loaded, start, kinds=tuple(kind) if kind else TALK, by=by)
+            state = Interview(loaded, start, kinds=tuple(kind) if kind else TALK, by=by,
+                              causes=_about(loaded, about))
         state = _talk(state)
         result = state.diagnosis
     if save is not None:
         save.write_text(json.dumps(state.to_dict(), indent=2) + "\n", encoding="utf-8")
     console().print(escape(result.summary()))
-    console().print(escape(repr(result.triage)))
+    if not loaded.pathways.empty:
+        console().print(escape(repr(result.triage)))
+
+
+@app.command(epilog="Example:  bayesnet rehearse -n 60 --seed 1 --plot rehearsal.png")
+def rehearse(
+    model: ModelOption = "pt_failure",
+    patients: Annotated[int, typer.Option("-n", "--patients", min=1, help="Patients to draw.")] = 60,
+    questions: Annotated[int, typer.Option(min=1, help="Questions to put to each.")] = 60,
+    seed: Annotated[int, typer.Option(help="Same seed, same patients.")] = 0,
+    as_json: JsonFlag = False,
+    plot: Annotated[Path | None, typer.Option(help="Also draw the curves (.png, .svg, .pdf).")] = None,
+) -> None:
+    """Interview simulated patients and count the questions until the reason is in the top three."""
+    import bayesnet
+    from bayesnet.validation.rehearsal import STRATEGIES
+    from bayesnet.validation.rehearsal import rehearse as run_rehearsal
+
+    with clear_errors():
+        loaded = bayesnet.load(model)
+        with progress(patients, "interviews") as done:
+            found = run_rehearsal(loaded, patients, questions, seed=seed, progress=done)
+    if plot is not None:
+        _save(found.plot(), plot)
+    if as_json:
+        print_json(found.to_dict())
+        return
+    table = Table(title=f"{patients} simulated patients, up to {found.questions} questions each",
+                  title_justify="left", box=None, pad_edge=False)
+    table.add_column("interview")
+    for name in ("mean questions", "found after 10", "after 20", "after 40", f"after {found.questions}"):
+        table.add_column(name, justify="right")
+    for strategy, words in STRATEGIES.items():
+        share = found.share(strategy)
+        table.add_row(words, f"{found.mean_questions(strategy):.1f}",
+                      *(f"{share[min(k, found.questions)]:.0%}" for k in (10, 20, 40, found.questions)))
+    console().print(table)
+    console().print("[dim]found: the true reason is among the first three diagnoses; patients never found "
+                    "count with all their questions[/]")
 
 
 def _saved(path: Path) -> dict[str, Any]:

@@ -108,6 +108,8 @@ def _decisions(
 ) -> tuple[FloatArray, FloatArray]:
     """Net benefits, shape `(rows, actions)`, and a number that names the decision of each row."""
     net = causes @ gains.T - costs
+    if not net.shape[1]:
+        return net, np.zeros(len(net))
     best = np.where(net.max(1) > 0, net.argmax(1), -1)
     level = np.where(net > 0, urgency, len(LEVELS)).min(1)
     return net, best * 10 + level

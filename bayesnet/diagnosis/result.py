@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from bayesnet.diagnosis.uncertainty import Intervals, Sensitivity
     from bayesnet.model import DiagnosticModel
 
-__all__ = ["FAMILY_GROUPS", "MEASURES", "CauseResult", "Diagnosis", "diagnose"]
+__all__ = ["FAMILY_GROUPS", "MEASURES", "CauseResult", "Diagnosis", "diagnose", "group_of"]
 
 #: Contributors (missed exercises, fear ...) are present in half of all patients, diagnoses in few;
 #: ranked in one list, the first would bury the second.
@@ -41,6 +41,11 @@ FAMILY_GROUPS = {
     "programme": "contributors",
 }
 MEASURES = ("necessity", "posterior", "likelihood_ratio")
+
+
+def group_of(family: str) -> str:
+    """`diagnoses` or `contributors`, by the family of a cause."""
+    return FAMILY_GROUPS.get(family, "diagnoses")
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,12 +236,15 @@ class Diagnosis:
         return sensitivity(self, cause)
 
     def next(
-        self, kinds: Iterable[str] | None = None, by: str = "information"
+        self,
+        kinds: Iterable[str] | None = None,
+        by: str = "information",
+        causes: Iterable[str] | None = None,
     ) -> pd.DataFrame:
         """What to ask, examine or test next (see `bayesnet.diagnosis.information`)."""
         from bayesnet.diagnosis.information import next_findings, worth_asking
 
-        return worth_asking(next_findings(self, kinds, by))
+        return worth_asking(next_findings(self, kinds, by, causes))
 
     def what_if(self, **findings: Any) -> pd.DataFrame:
         """The causes beside those of the same patient with other findings (None: not known)."""
@@ -389,7 +397,7 @@ def diagnose(model: DiagnosticModel, findings: Findings) -> Diagnosis:
                 cause=c,
                 label=variable.name,
                 family=variable.group,
-                group=FAMILY_GROUPS.get(variable.group, "diagnoses"),
+                group=group_of(variable.group),
                 posterior=float(posterior[c][1:].sum()),
                 prior=float(priors[c][1:].sum()),
                 likelihood_ratio=likelihood_ratio(posterior[c], priors[c]),

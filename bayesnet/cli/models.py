@@ -122,6 +122,7 @@ def compare_published(
         "pt_failure"
     ),
     misses: Annotated[bool, typer.Option("--misses", help="Only what is not matched.")] = False,
+    summary: Annotated[bool, typer.Option("--summary", help="Only the totals.")] = False,
     as_json: JsonFlag = False,
 ) -> None:
     """Compare the model with published results that set none of its parameters."""
@@ -157,9 +158,11 @@ def compare_published(
             f"{low:.3g}-{high:.3g}", f"{c.predicted:.3g}",
         )
     out = console()
-    out.print(table)
+    if not summary:
+        out.print(table)
+        out.print()
     out.print(
-        f"\n{matched} of {len(found)} matched: inside the 95 % interval, or within a factor of 1.5 "
+        f"{matched} of {len(found)} matched: inside the 95 % interval, or within a factor of 1.5 "
         "of a ratio printed without one.", soft_wrap=True,
     )
 

@@ -287,6 +287,14 @@ def _show_evaluation(result: Evaluation, only_totals: bool) -> None:
             cells.append("-" if value is None else f"{value:.2f} ({low:.2f}-{high:.2f})")
         totals.add_row(m.replace("_", " "), *cells)
     out.print(totals)
+    words = {"emergency": "emergencies not called routine", "urgent": "urgent cases not called routine",
+             "routine": "others called routine"}
+    told = [
+        f"{words[level]} {t['right']} of {t['of']} ({t['interval'][0]:.2f}-{t['interval'][1]:.2f})"
+        for level, t in summary["triage"].items()
+    ]
+    if told:
+        out.print("\nTriage: " + "; ".join(told) + ".", soft_wrap=True)
     out.print(
         f"\nlog score {summary['log_score']:.3f} (mean -ln P of the true cause), "
         f"Brier score {summary['brier']:.4f} (all causes); lower is better for both.\n"

@@ -218,10 +218,12 @@ def actions(
     pathways: Annotated[
         Path | None, typer.Option(help="Your own pathways file, with your own utilities.")
     ] = None,
+    every: Annotated[bool, typer.Option("--all", help="Also actions not worth their cost.")] = False,
     as_json: JsonFlag = False,
 ) -> None:
     """How soon, and what to do: triage and the expected utility of every action."""
-    from bayesnet.diagnosis.pathways import actions_frame, decide, read_pathways, triage
+    from bayesnet.diagnosis.pathways import decide, read_pathways, triage
+    from bayesnet.diagnosis.words import percent
 
     with clear_errors():
         diagnosis = _diagnosed(patient, case, model, scope)
@@ -232,9 +234,24 @@ def actions(
                     "actions": [a.to_dict() for a in found]})
         return
     console().print(f"[bold]{escape(repr(level))}[/]\n")
-    _shown(actions_frame(found), f"Actions, in {paths.unit}",
-           {"action": "", "urgency": "", "net_benefit": ".1f", "regret_of_waiting": ".1f",
-            "because_of": "", "open": ""}, 30)
+    shown = [a for a in found if every or a.worthwhile]
+    table = Table(title=f"Actions, in {paths.unit}", title_justify="left", box=None, pad_edge=False)
+    table.add_column("action", min_width=26)
+    table.add_column("urgency")
+    for name in ("worth", "lost by waiting"):
+        table.add_column(name, justify="right")
+    table.add_column("mostly for (right from)", min_width=26)
+    table.add_column("first", min_width=16)
+    network = diagnosis.model.network
+    for a in shown:
+        cause = a.reasons[0][0]
+        right = f" ({percent(a.thresholds[cause])})" if cause in a.thresholds else ""
+        table.add_row(escape(a.label), a.urgency, f"{a.net_benefit:.1f}", f"{a.regret_of_waiting:.1f}",
+                      escape(network[cause].name) + right, escape("; ".join(a.open)))
+    console().print(table)
+    if len(shown) < len(found):
+        console().print(f"[dim]{len(found) - len(shown)} other actions are not worth their cost on what is "
+                        "known (--all shows them)[/]")
 
 
 @app.command(epilog="Example:  bayesnet whatif --case wahl-2013 --set fever=present --do kinesiophobia=absent")
@@ -355,12 +372,13 @@ def rehearse(
     table = Table(title=f"{patients} simulated patients, up to {found.questions} questions each",
                   title_justify="left", box=None, pad_edge=False)
     table.add_column("interview")
-    for name in ("mean questions", "found after 10", "after 20", "after 40", f"after {found.questions}"):
+    shown = sorted({k for k in (10, 20, 40) if k < found.questions} | {found.questions})
+    for name in ("mean questions", *(f"found after {k}" for k in shown)):
         table.add_column(name, justify="right")
     for strategy, words in STRATEGIES.items():
         share = found.share(strategy)
         table.add_row(words, f"{found.mean_questions(strategy):.1f}",
-                      *(f"{share[min(k, found.questions)]:.0%}" for k in (10, 20, 40, found.questions)))
+                      *(f"{share[k]:.0%}" for k in shown))
     console().print(table)
     console().print("[dim]found: the true reason is among the first three diagnoses; patients never found "
                     "count with all their questions[/]")

@@ -361,6 +361,16 @@ def _cases(model: DiagnosticModel, cases: Sequence[Case], notes: CardNotes) -> s
     texts.append(
         _table(("known", "ranked by", "top 1", "top 3", "top 5", "emergencies in top 3"), rows)
     )
+    triage = results["findings"].triage()
+    if triage:
+        texts.append(
+            "Triage on what was known before any test: "
+            + "; ".join(
+                f"{right} of {of} cases published as {level} were called "
+                + ("routine" if level == "routine" else "emergency or urgent")
+                for level, (right, of) in triage.items()
+            ) + "."
+        )
     texts.append(_missed(model, results["findings"], notes))
     return "\n\n".join(texts)
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bayesnet.diagnosis.pathways import LEVELS
 from bayesnet.diagnosis.result import MEASURES, Diagnosis
 from bayesnet.errors import BayesnetError, CaseFileError, Problem, did_you_mean
 from bayesnet.inference import likelihoods_of
@@ -208,6 +209,21 @@ class Evaluation:
         """The scores of the cases of urgency emergency or urgent."""
         return [s for s in self.scores if s.case.urgency in ("emergency", "urgent")]
 
+    def triage(self) -> dict[str, tuple[int, int]]:
+        """By published urgency, how many of how many cases were triaged as they should be.
+
+        An emergency or urgent case should not be called routine; any other should. Empty for a
+        model without pathways.
+        """
+        if not self.scores or self.scores[0].diagnosis.model.pathways.empty:
+            return {}
+        found: dict[str, tuple[int, int]] = {}
+        for level in LEVELS:
+            mine = [s for s in self.scores if s.case.urgency == level]
+            routine = [s.diagnosis.triage.level == "routine" for s in mine]
+            found[level] = (sum(r == (level == "routine") for r in routine), len(mine))
+        return found
+
     def summary(self) -> dict[str, Any]:
         """n, log score, Brier score, and per measure the shares in the top 1, 3 and 5.
 
@@ -234,6 +250,10 @@ class Evaluation:
             entry["emergency_recall"] = found / len(urgent) if urgent else None
             entry["emergency_recall_interval"] = list(wilson_interval(found, len(urgent)))
             out[measure] = entry
+        out["triage"] = {
+            level: {"right": right, "of": of, "interval": list(wilson_interval(right, of))}
+            for level, (right, of) in self.triage().items()
+        }
         return out
 
     def to_dict(self) -> dict[str, Any]:

@@ -541,7 +541,7 @@ class DiagnosticModel(Model):
     def _repr_html_(self) -> str:
         manifest = self.document.manifest
         return (
-            f"<b>{html.escape(manifest.title)}</b> ({html.escape(self.name)} "
+            f"<b>{html.escape(manifest.title or manifest.name)}</b> ({html.escape(self.name)} "
             f"{html.escape(self.version)})<br>{super()._repr_html_()}<br>"
             f"<small>{html.escape(manifest.disclaimer)}</small>"
         )
@@ -553,7 +553,7 @@ def load(name: str | os.PathLike[str] = "pt_failure") -> DiagnosticModel:
     Parameters
     ----------
     name : str or path
-        The name of a shipped model, or a model folder.
+        The name of a shipped model, a model folder, or a model in one YAML file.
 
     Raises
     ------
@@ -565,12 +565,12 @@ def load(name: str | os.PathLike[str] = "pt_failure") -> DiagnosticModel:
     text = os.fspath(name)
     if text in shipped_models():
         return DiagnosticModel(read_model(model_folder(text)))
-    if Path(text).is_dir():
+    if Path(text).is_dir() or (Path(text).is_file() and text.endswith((".yaml", ".yml"))):
         return DiagnosticModel(read_model(text))
     raise ModelFileError(
         [
-            f"no model {text!r}: not a shipped model ({', '.join(shipped_models())}) and not a "
-            f"folder.{did_you_mean(text, shipped_models())}"
+            f"no model {text!r}: not a shipped model ({', '.join(shipped_models())}), not a folder "
+            f"and not a .yaml file.{did_you_mean(text, shipped_models())}"
         ]
     )
 

@@ -227,7 +227,7 @@ def actions(
 
     with clear_errors():
         diagnosis = _diagnosed(patient, case, model, scope)
-        paths = read_pathways(diagnosis.model, pathways)
+        paths = read_pathways(diagnosis.model, pathways) if pathways else diagnosis.model.pathways
         found, level = decide(diagnosis, paths), triage(diagnosis, paths)
     if as_json:
         print_json({"triage": level.to_dict(), "unit": paths.unit,

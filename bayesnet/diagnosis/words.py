@@ -62,6 +62,8 @@ def summary(diagnosis: Diagnosis, top: int) -> str:
              f"{diagnosis.model.version})"]
     for group in ("diagnoses", "contributors"):
         ranked = diagnosis.ranked(group)[:top]
+        if not ranked:
+            continue
         width = max(len(name_of(r)) for r in ranked)
         lines.append(f"\n{group.capitalize():<{width}}  because of it  probability  before    LR")
         lines += [

@@ -116,7 +116,7 @@ def model_card(model: DiagnosticModel, cases: Sequence[Case], picture: str | Non
     notes = read_notes(model)
     manifest = model.document.manifest
     parts = [
-        f"# Model card: {manifest.title}",
+        f"# Model card: {manifest.title or manifest.name}",
         f"`{model.name}` {model.version}, licence {manifest.licence}. Written by "
         f"`bayesnet model card`; every figure is computed from the model and the data when the "
         "card is written.",

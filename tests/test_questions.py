@@ -19,8 +19,7 @@ from bayesnet.diagnosis.pathways import decide, read_pathways, triage
 from bayesnet.diagnosis.uncertainty import sensitivity
 from bayesnet.errors import EvidenceError, ModelFileError
 from bayesnet.reports.patient import patient_html, patient_json
-from bayesnet.shipped import data_file
-from bayesnet.validation import read_cases
+from bayesnet.validation import shipped_cases
 
 PATHWAYS = """\
 unit: days
@@ -381,7 +380,7 @@ def test_a_model_without_pathways_still_answers_the_rest(tmp_path):
 
 def test_triage_of_the_published_cases(model):
     """Figures are in the README; the misses there are cases whose findings say nothing."""
-    cases = read_cases(data_file("cases", "dev_cases.jsonl"), model)
+    cases = shipped_cases(model)
     urgent = [c for c in cases if c.urgency in ("emergency", "urgent")]
     levels = {c.id: model.diagnose(c.evidence("findings")).triage.level for c in cases}
     caught = sum(levels[c.id] != "routine" for c in urgent)

@@ -216,12 +216,11 @@ def write_card(
     """Write the model card: purpose, evidence, causes, checks against published results, limits."""
     import bayesnet
     from bayesnet.reports.model_card import model_card
-    from bayesnet.shipped import data_file
-    from bayesnet.validation import read_cases
+    from bayesnet.validation import read_cases, shipped_cases
 
     with clear_errors():
         model = bayesnet.load(path)
-        read = read_cases(cases or data_file("cases", "dev_cases.jsonl"), model)
+        read = read_cases(cases, model) if cases else shipped_cases(model)
         if output is None:
             print(model_card(model, read), end="")  # noqa: T201
             return

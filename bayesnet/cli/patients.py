@@ -69,6 +69,7 @@ def diagnose(
     """Rank the reasons why PT failed for one patient."""
     import bayesnet
     from bayesnet.diagnosis.patient import read_patient
+    from bayesnet.validation import shipped_case
 
     measure = _measure(by)
     if (patient is None) == (case is None):
@@ -105,17 +106,6 @@ def _save_plot(result: Diagnosis, path: Path, top: int, by: str) -> None:
         figure.savefig(path, bbox_inches="tight", dpi=160)
     except (OSError, ValueError) as error:
         fail(f"cannot write {path}: {error}")
-
-
-def shipped_case(id: str) -> Case:
-    from bayesnet.errors import CaseFileError
-    from bayesnet.shipped import data_file
-    from bayesnet.validation import read_cases
-
-    cases = {c.id: c for c in read_cases(data_file("cases", "dev_cases.jsonl"))}
-    if id not in cases:
-        raise CaseFileError([f"no shipped case {id!r}.{did_you_mean(id, cases)}"])
-    return cases[id]
 
 
 def _bar(p: float, width: int) -> str:
@@ -233,16 +223,15 @@ def evaluate(
 ) -> None:
     """Rank the true cause of published cases, and sum the ranks up."""
     import bayesnet
-    from bayesnet.shipped import data_file
     from bayesnet.validation import evaluate as score
-    from bayesnet.validation import read_cases
+    from bayesnet.validation import read_cases, shipped_cases
     from bayesnet.validation.cases import SCOPES
 
     if scope not in SCOPES:
         fail(f"--scope {scope}: expected {' or '.join(SCOPES)}.{did_you_mean(scope, SCOPES)}")
     with clear_errors():
         loaded = bayesnet.load(model)
-        read = read_cases(cases or data_file("cases", "dev_cases.jsonl"), loaded)
+        read = read_cases(cases, loaded) if cases else shipped_cases(loaded)
         with progress(len(read), "cases") as advance:
             result = score(loaded, read, scope, advance)
     if as_json:
@@ -306,14 +295,13 @@ def _show_evaluation(result: Evaluation, only_totals: bool) -> None:
 @app.command(name="cases", epilog="Example:  bayesnet diagnose --case wahl-2013")
 def list_cases() -> None:
     """List the published cases that ship with the package."""
-    from bayesnet.shipped import data_file
-    from bayesnet.validation import read_cases
+    from bayesnet.validation import shipped_cases
 
     table = Table(box=None, pad_edge=False)
     for name in ("id", "true cause", "urgency"):
         table.add_column(name, no_wrap=True)
     table.add_column("summary")
     with clear_errors():
-        for c in read_cases(data_file("cases", "dev_cases.jsonl")):
+        for c in shipped_cases():
             table.add_row(escape(c.id), c.true_causes[0], c.urgency, escape(c.summary))
     console().print(table)

@@ -54,8 +54,8 @@ def _about(model: DiagnosticModel, group: str) -> tuple[str, ...] | None:
 
 def _diagnosed(patient: str | None, case: str | None, model: str, scope: str = "findings") -> Diagnosis:
     import bayesnet
-    from bayesnet.cli.patients import shipped_case
     from bayesnet.diagnosis.patient import read_patient
+    from bayesnet.validation import shipped_case
 
     if (patient is None) == (case is None):
         fail("name a patient file (or - for standard input), or a published case with --case ID")

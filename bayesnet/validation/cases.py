@@ -13,12 +13,16 @@ from bayesnet.diagnosis.pathways import LEVELS
 from bayesnet.diagnosis.result import MEASURES, Diagnosis
 from bayesnet.errors import BayesnetError, CaseFileError, Problem, did_you_mean
 from bayesnet.inference import likelihoods_of
+from bayesnet.shipped import data_file
 from bayesnet.validation.intervals import wilson_interval
 
 if TYPE_CHECKING:
     from bayesnet.model import DiagnosticModel
 
-__all__ = ["SCOPES", "Case", "CaseScore", "Evaluation", "evaluate", "read_cases"]
+__all__ = [
+    "SCOPES", "Case", "CaseScore", "Evaluation", "evaluate", "read_cases", "shipped_case",
+    "shipped_cases",
+]
 
 #: What of a case is told to the model.
 SCOPES = ("all", "findings")
@@ -132,6 +136,25 @@ def _case(line: str, where: str, problems: list[Problem]) -> Case | None:
         true_causes=tuple(map(str, data["true_causes"])),
         pt_failed=data.get("pt_failed"),
     )
+
+
+def shipped_cases(model: DiagnosticModel | None = None) -> list[Case]:
+    """The published cases that come with the package, checked against `model` if one is given."""
+    return read_cases(data_file("cases", "dev_cases.jsonl"), model)
+
+
+def shipped_case(id: str) -> Case:
+    """One of them.
+
+    Raises
+    ------
+    CaseFileError
+        When there is no such case.
+    """
+    cases = {c.id: c for c in shipped_cases()}
+    if id not in cases:
+        raise CaseFileError([f"no shipped case {id!r}.{did_you_mean(id, cases)}"])
+    return cases[id]
 
 
 def _misfits(case: Case, model: DiagnosticModel) -> Iterable[str]:

@@ -10,7 +10,13 @@ from bayesnet.network import Variable
 if TYPE_CHECKING:
     from bayesnet.diagnosis.result import CauseResult, Diagnosis
 
-__all__ = ["finding_words", "name_of", "percent", "ratio", "summary"]
+__all__ = ["FAMILIES", "finding_words", "name_of", "percent", "ratio", "summary"]
+
+#: Titles of the families of causes, in the order in which they are shown.
+FAMILIES = {
+    "underlying": "Underlying disease", "structural": "Structural damage",
+    "psychosocial": "The person", "programme": "Programme and daily life", "fallback": "Fallback",
+}
 
 
 def percent(p: float) -> str:

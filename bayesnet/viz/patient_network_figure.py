@@ -46,8 +46,8 @@ class Box:
     observed : str
         The state found, in words; empty when it was not asked.
     posterior, prior : float
-        Of being present (of the most probable state where there are more than two), given that PT
-        failed, with and before the findings; 1 when observed.
+        Of being present (where there are more than two states, of the one that rose most; of a
+        cause in any degree), given that PT failed, with and before the findings; 1 when observed.
     state : str
         The state that the probability is of, in words; empty for presence.
     necessity : float
@@ -140,7 +140,7 @@ def patient_network(diagnosis: Diagnosis, causes: int = 6) -> PatientNetwork:
                            necessity=r.necessity)
         else:
             states = after[v]
-            state = variable.states[1] if len(states) == 2 else max(states, key=states.__getitem__)
+            state = max(variable.states[1:], key=lambda s: states[s] - before[v][s])
             boxes[v] = Box(
                 v, variable.name, column, "", states[state], before[v][state],
                 "" if len(states) == 2 else state.replace("_", " "),
@@ -308,7 +308,7 @@ def _line_width(weight: float) -> float:
 def _stroke(weight: float, theme: Theme) -> dict[str, Any]:
     if weight >= 0:
         return {"color": theme.speaks_for, "alpha": 0.75, "linestyle": "-"}
-    return {"color": theme.speaks_against, "alpha": 0.85, "linestyle": (0, (2.2, 1.2))}
+    return {"color": theme.speaks_against, "alpha": 0.85, "linestyle": (0, (1.8, 0.9))}
 
 
 def _draw_box(
@@ -352,10 +352,10 @@ def _draw_key(ax: Axes, width: float, y: float, unit: float, theme: Theme) -> No
         ax.text(x, y, text, **small)
         x += text_width(text, 7) + 5
         for weight in weights:
-            ax.plot([x, x + 18], [y, y], linewidth=_line_width(weight) * unit,
+            ax.plot([x, x + 22], [y, y], linewidth=_line_width(weight) * unit,
                     solid_capstyle="butt", dash_capstyle="butt", **_stroke(weight, theme))
-            ax.text(x + 20, y, f"{abs(weight):g}", **small)
-            x += 36
+            ax.text(x + 25, y, f"{abs(weight):g}", **small)
+            x += 42
         x += 4
     told = "filled as far as probable; tick: before"
     if x + text_width(told, 7) < width:

@@ -17,7 +17,9 @@ __all__ = ["plot_attribution"]
 def plot_attribution(
     attribution: Attribution, ax: Axes | None = None, top: int = 8, theme: str = "light"
 ) -> Axes:
-    """Bars of the shares; a tick at the total effect, which counts what causes do together twice.
+    """Bars of the shares; a tick at the total effect of each cause alone.
+
+    A cause's total effect is smaller than its share where others would have made PT fail anyway.
 
     Parameters
     ----------
@@ -49,12 +51,12 @@ def plot_attribution(
                     va="center", fontsize=9, color=chosen.ink, fontfamily=FONT)
     ax.set_yticks(range(len(bars)), [label for label, _, _ in bars], fontfamily=FONT)
     ax.set_ylim(len(bars) - 0.4, -0.6)
-    ax.set_xlim(left=0)
     ax.margins(x=0.09)
+    ax.set_xlim(left=0)
     ax.xaxis.set_major_formatter(lambda x, _: f"{100 * x:g} %")
     title(ax, "Why PT failed: shares that add up to one", chosen)
     ax.set_xlabel("share of the failure", color=chosen.muted, fontfamily=FONT)
     footer(ax, attribution.model, chosen, 40,
-           "Tick: probability that PT would have succeeded had this cause been absent; it counts "
-           "what causes do together once for each.")
+           "Tick: probability that PT would have succeeded had this cause alone been absent; lower "
+           "than the share where others would have made PT fail anyway.")
     return ax

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from bayesnet.viz.style import FONT, bar_axes, footer, theme_named, title
+from bayesnet.viz.style import FONT, bar_axes, beside, footer, theme_named, title
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -61,15 +61,15 @@ def plot_causes(
     groups = [(heading, ranked) for heading, ranked in groups if ranked]
     rows = sum(len(ranked) + 1.4 for _, ranked in groups)
     ax = bar_axes(ax, rows + 2, chosen, 9.4)
-    columns = {"probability": 1.02, **({"interval": 1.135} if ranges else {}),
-               "LR": 1.32 if ranges else 1.17}
-    small = {"transform": ax.get_yaxis_transform(), "va": "center", "fontfamily": FONT}
+    columns = {"probability": 12.0, **({"interval": 68.0} if ranges else {}),
+               "LR": 156.0 if ranges else 68.0}
     for text, x in columns.items():
-        ax.text(x, -0.75, text, fontsize=8, color=chosen.muted, **small)
+        beside(ax, -0.75, x, text, chosen, heading=True)
     y = 0.0
     ticks, labels = [], []
     for heading, ranked in groups:
-        ax.text(-0.01, y, heading, ha="right", weight="bold", color=chosen.ink, **small)
+        ax.text(-0.01, y, heading, ha="right", va="center", weight="bold", color=chosen.ink,
+                transform=ax.get_yaxis_transform(), fontfamily=FONT)
         y += 1
         for r in ranked:
             colour = chosen.colour("cause", r.family)
@@ -87,7 +87,7 @@ def plot_causes(
                         markersize=5, gid=f"interval:{r.cause}")
                 cells["interval"] = f"{percent(low)} – {percent(high)}"
             for column, text in cells.items():
-                ax.text(columns[column], y, text, fontsize=9, color=chosen.ink, **small)
+                beside(ax, y, columns[column], text, chosen)
             ticks.append(y)
             labels.append(name_of(r))
             y += 1
@@ -108,10 +108,10 @@ def plot_causes(
                    label=f"{spans.level:.0%} credible interval")
         )
     ax.legend(
-        handles=handles, loc="upper left", bbox_to_anchor=(0, 0), ncols=len(handles), frameon=False,
+        handles=handles, loc="upper left", bbox_to_anchor=(0, 0), ncols=3 if len(handles) == 3 else 2, frameon=False,
         borderaxespad=2.4, borderpad=0, columnspacing=1.4, handlelength=1.6,
         labelcolor=chosen.ink, prop={"family": FONT, "size": 8},
     )
     title(ax, f"Why PT failed, given {len(diagnosis.findings)} findings", chosen)
-    footer(ax, diagnosis.model, chosen, 46)
+    footer(ax, diagnosis.model, chosen, 46 if spans is None else 60)
     return ax

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import textwrap
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from bayesnet.errors import BayesnetError
-from bayesnet.viz.style import FONT, THEMES, new_axes, paint, theme_named, title, words
+from bayesnet.viz.style import FONT, THEMES, footer, new_axes, paint, theme_named, title, words
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -63,9 +62,7 @@ def plot_cohort(
         )
         columns, values = [columns[i] for i in order], values[:, order]
     known = model.network.variables if model is not None else {}
-    labels = [
-        textwrap.fill(known[c].name if c in known else words(c), 24) for c in columns
-    ]
+    labels = [known[c].name if c in known else words(c) for c in columns]
     rows, width = values.shape
     if ax is None:
         ax = new_axes(max(4.5, 2.6 + 0.36 * width), max(3.2, 2.6 + (0.21 if rows <= NAMED else 0.06) * rows))
@@ -77,7 +74,7 @@ def plot_cohort(
                           linewidth=0.4 if rows <= NAMED else 0.0, gid="heat")
     ax.set_ylim(rows, 0)
     ax.set_xticks(np.arange(width) + 0.5, labels, rotation=60, ha="left", rotation_mode="anchor",
-                  fontsize=8, fontfamily=FONT, linespacing=1.0)
+                  fontsize=8, fontfamily=FONT)
     ax.xaxis.tick_top()
     named = rows <= NAMED
     ax.set_yticks(np.arange(rows) + 0.5 if named else [],
@@ -105,7 +102,5 @@ def plot_cohort(
     figure.set_facecolor(chosen.paper)
     title(ax, f"Probability of each cause, {rows:,} rows", chosen)
     if model is not None:
-        from bayesnet.viz.style import footer
-
         footer(ax, model, chosen, 8)
     return ax

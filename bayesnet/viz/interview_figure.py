@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -50,7 +51,7 @@ def course_of(
     found = [s.diagnosis for s in states]
     every = {c: [d[c].posterior for d in found] for c in interview.model.causes}
     if isinstance(causes, int):
-        moved = sorted(every, key=lambda c: min(every[c]) - max(every[c]))
+        moved = sorted(every, key=lambda c: (min(every[c]) - max(every[c]), -every[c][-1]))
         chosen = sorted(moved[:causes], key=lambda c: -every[c][-1])
     else:
         chosen = list(causes)
@@ -86,7 +87,7 @@ def plot_interview(
     chosen = theme_named(theme)
     network = interview.model.network
     answers, course = course_of(interview, causes)
-    ax = bar_axes(ax, len(answers) + 4, chosen, 9.4)
+    ax = bar_axes(ax, len(answers) + 4, chosen, 10.4)
     ax.grid(axis="y", color=chosen.grid, linewidth=0.5)
     colours = (chosen.speaks_for, chosen.speaks_against, *[
         chosen.families[f] for f in ("programme", "psychosocial", "fallback")])
@@ -94,11 +95,11 @@ def plot_interview(
         marker, dashes = STYLES[i % len(STYLES)]
         ax.plot(values, range(len(values)), marker=marker, linestyle=dashes, markersize=5,
                 linewidth=1.6, color=colours[i % len(colours)], gid=f"course:{cause}",
-                label=f"{network[cause].name}, {percent(values[-1])}")
+                label=textwrap.fill(f"{network[cause].name}, {percent(values[-1])}", 30))
     ax.set_yticks(range(len(answers)), answers, fontsize=9, fontfamily=FONT)
     ax.set_ylim(len(answers) - 0.6, -0.4)
-    ax.set_xlim(left=0)
     ax.margins(x=0.05)
+    ax.set_xlim(left=0)
     ax.xaxis.set_major_formatter(lambda x, _: f"{100 * x:g} %")
     ax.set_xlabel("probability after the answer", color=chosen.muted, fontfamily=FONT)
     ax.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False, handlelength=3.2,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from bayesnet.viz.style import FONT, bar_axes, footer, theme_named, title
+from bayesnet.viz.style import FONT, bar_axes, beside, footer, theme_named, title
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 
 __all__ = ["plot_next"]
 
-COLUMNS = {"kind": 1.02, "gain": 1.15, "burden": 1.25}
+#: Points to the right of the bars.
+COLUMNS = {"kind": 10.0, "gain": 92.0, "burden": 132.0}
 
 
 def plot_next(
@@ -39,9 +40,8 @@ def plot_next(
     network = diagnosis.model.network
     found = diagnosis.next(kinds, by).head(top)
     ax = bar_axes(ax, len(found) + 3, chosen, 9.4)
-    small = {"transform": ax.get_yaxis_transform(), "va": "center", "fontfamily": FONT}
     for text, x in COLUMNS.items():
-        ax.text(x, -0.75, text, fontsize=8, color=chosen.muted, **small)
+        beside(ax, -0.75, x, text, chosen, heading=True)
     for y, r in enumerate(found.itertuples()):
         ax.barh(y, r.information, height=0.62, color=chosen.speaks_for, linewidth=0,
                 gid=f"information:{r.finding}")
@@ -49,11 +49,11 @@ def plot_next(
                     va="center", fontsize=8.5, color=chosen.ink, fontfamily=FONT)
         cells = {"kind": r.kind, "gain": f"{r.utility:.2f}", "burden": f"{r.burden:.2f}"}
         for column, text in cells.items():
-            ax.text(COLUMNS[column], y, text, fontsize=8.5, color=chosen.ink, **small)
+            beside(ax, y, COLUMNS[column], text, chosen)
     ax.set_yticks(range(len(found)), [network[f].name for f in found["finding"]], fontfamily=FONT)
     ax.set_ylim(max(len(found), 1) - 0.4, -0.6)
+    ax.margins(x=0.12)
     ax.set_xlim(left=0)
-    ax.margins(x=0.1)
     title(ax, "What to find out next", chosen)
     ax.set_xlabel("expected information about the causes, bits", color=chosen.muted,
                   fontfamily=FONT)

@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 
     from bayesnet.model import DiagnosticModel
 
-__all__ = ["THEMES", "Theme", "bar_axes", "footer", "new_axes", "paint", "theme_named", "title", "words"]
+__all__ = [
+    "THEMES", "Theme", "bar_axes", "beside", "footer", "new_axes", "paint", "theme_named", "title", "words",
+]
 
 #: Charts come out in the font that ships with matplotlib, so that they are the same everywhere.
 FONT = "DejaVu Sans"
@@ -153,7 +155,17 @@ def bar_axes(ax: Axes | None, rows: float, theme: Theme, width: float = 9.0) -> 
     ax.spines["bottom"].set_color(theme.grid)
     ax.grid(axis="x", color=theme.grid, linewidth=0.8)
     ax.set_axisbelow(True)
+    ax.use_sticky_edges = False
     return ax
+
+
+def beside(ax: Axes, y: float, points: float, text: str, theme: Theme, heading: bool = False) -> None:
+    """A cell of a table, `points` to the right of the axes, in the row `y`."""
+    ax.annotate(
+        text, (1, y), (points, 0), xycoords=ax.get_yaxis_transform(), textcoords="offset points",
+        va="center", fontsize=8 if heading else 9, color=theme.muted if heading else theme.ink,
+        fontfamily=FONT, annotation_clip=False,
+    )
 
 
 def title(ax: Axes, text: str, theme: Theme) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import textwrap
 from typing import TYPE_CHECKING
 
-from bayesnet.network import Network
+from bayesnet.network import Network, OddsRatio
 from bayesnet.viz.style import FONT, bar_axes, footer, theme_named, title
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def plot_tornado(
             ax.barh(y, end - now, left=now, height=0.6, color=colour, linewidth=0, hatch=hatch,
                     edgecolor=chosen.paper, gid=f"{'low' if hatch else 'high'}:{y}")
             right = end > now or (end == now and not hatch)
-            ax.annotate(f"{value:.2g}", (end, y), (4 if right else -4, 0),
+            ax.annotate(_number(value), (end, y), (4 if right else -4, 0),
                         textcoords="offset points", va="center", ha="left" if right else "right",
                         fontsize=8, color=chosen.muted, fontfamily=FONT)
         labels.append(textwrap.fill(parameter_words(network, str(r.parameter)), WRAP))
@@ -67,6 +67,10 @@ def plot_tornado(
     return ax
 
 
+def _number(value: float) -> str:
+    return "<0.001" if 0 < value < 0.001 else f"{value:.2g}"
+
+
 def parameter_words(network: Network, parameter: str) -> str:
     """A parameter's path (`child/parent=state: state`) as people read it."""
     path, _, state = parameter.partition(": ")
@@ -81,6 +85,9 @@ def parameter_words(network: Network, parameter: str) -> str:
     if keys[0] == "prevalence":
         stratum = f" ({', '.join(k.replace('_', ' ') for k in keys[1:])})" if keys[1:] else ""
         return f"{child}, how common{stratum}"
+    d = network.distributions.get(first)
+    if isinstance(d, OddsRatio) and keys[0] in d.risk_factors:
+        return f"{child}, odds ratio of {network[keys[0]].name}"
     given = []
     for key in keys:
         parent, _, value = key.partition("=")

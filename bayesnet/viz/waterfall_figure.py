@@ -14,13 +14,17 @@ if TYPE_CHECKING:
 
 __all__ = ["plot_waterfall"]
 
+#: Decibans that round to nothing.
+NOTHING = 0.05
+
 
 def plot_waterfall(
     explanation: Explanation, ax: Axes | None = None, top: int = 12, theme: str = "light"
 ) -> Axes:
     """From the probability before the findings to the one with them, a finding a step.
 
-    Steps are the weights in the order asked, which add up; small ones are drawn together.
+    Steps are the weights in the order asked, which add up; those that are small, or would be
+    written as 0.0, are drawn together.
 
     Parameters
     ----------
@@ -36,11 +40,12 @@ def plot_waterfall(
 
     chosen = theme_named(theme)
     listed = sorted(explanation.findings, key=lambda f: -abs(f.step))
-    kept = {f.finding for f in listed[:top]}
+    kept = {f.finding for f in listed[:top] if abs(f.step) >= NOTHING}
     steps = [(f.words, f.step) for f in explanation.findings if f.finding in kept]
-    if len(listed) > top:
-        other = sum(f.step for f in explanation.findings if f.finding not in kept)
-        steps.append((f"{len(listed) - top} other findings", other))
+    others = [f for f in explanation.findings if f.finding not in kept]
+    if others:
+        name = others[0].words if len(others) == 1 else f"{len(others)} other findings"
+        steps.append((name, sum(f.step for f in others)))
     ax = bar_axes(ax, len(steps) + 3, chosen, 9.4)
     at = 10 * math.log10(explanation.prior / (1 - explanation.prior))
     ax.plot([at, at], [-0.4, 0.69], color=chosen.ink, linewidth=1.6, solid_capstyle="butt",
@@ -51,7 +56,7 @@ def plot_waterfall(
                 color=chosen.speaks_for if for_it else chosen.speaks_against,
                 hatch=None if for_it else "////", edgecolor=chosen.paper)
         # Beside the free end, where the next step does not start.
-        ax.annotate(f"{step:+.1f}", (at + step, y), (4 if for_it else -4, 0),
+        ax.annotate(f"{step:+.1f}" if abs(step) >= NOTHING else "0", (at + step, y), (4 if for_it else -4, 0),
                     textcoords="offset points", va="center", ha="left" if for_it else "right",
                     fontsize=8.5, color=chosen.ink, fontfamily=FONT)
         at += step
@@ -70,8 +75,8 @@ def plot_waterfall(
     ax.set_ylim(end + 0.6, -0.6)
     ax.margins(x=0.09)
     _percent_scale(ax)
-    name = explanation.model.network
-    than = f" rather than {name[explanation.against].name}" if explanation.against else ""
+    network = explanation.model.network
+    than = f" rather than {network[explanation.against].name}" if explanation.against else ""
     title(ax, f"Why {explanation.label}{than}", chosen)
     ax.set_xlabel("probability, spaced by its odds", color=chosen.muted, fontfamily=FONT)
     footer(

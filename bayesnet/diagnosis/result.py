@@ -18,9 +18,9 @@ from bayesnet.network import NoisyMax
 from bayesnet.network.factor import FloatArray
 
 if TYPE_CHECKING:
-    import pandas as pd
     from pathlib import Path
 
+    import pandas as pd
     from matplotlib.axes import Axes
 
     from bayesnet.diagnosis.attribution import Attribution

@@ -52,7 +52,12 @@ def plot_causes(
     spans = diagnosis.intervals() if intervals is True else intervals or None
     ranges = (
         {} if spans is None else
-        {r.cause: (r.posterior_low, r.posterior_high) for r in spans.table.itertuples()}
+        {
+            str(c): (float(low), float(high))
+            for c, low, high in zip(
+                *(spans.table[k] for k in ("cause", "posterior_low", "posterior_high")), strict=True
+            )
+        }
     )
     groups = [
         (heading, diagnosis.ranked(group, by)[:top])

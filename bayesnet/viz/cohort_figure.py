@@ -96,7 +96,7 @@ def plot_cohort(
     figure = ax.get_figure(root=True)
     assert figure is not None
     bar = figure.colorbar(image, ax=ax, shrink=0.5, aspect=18, pad=0.02)
-    bar.outline.set_visible(False)  # type: ignore[operator]
+    bar.outline.set_visible(False)
     bar.ax.tick_params(length=0, colors=chosen.ink, labelsize=8, labelfontfamily=FONT)
     bar.ax.yaxis.set_major_formatter(lambda x, _: f"{100 * x:.0f} %")
     figure.set_facecolor(chosen.paper)

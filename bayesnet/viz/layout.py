@@ -14,6 +14,7 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import pairwise
 
 import numpy as np
 
@@ -88,7 +89,7 @@ def _by_dot(level: Mapping[str, int], links: Sequence[tuple[str, str]]) -> dict[
 
 
 def _by_igraph(level: Mapping[str, int], links: Sequence[tuple[str, str]]) -> dict[str, float]:
-    import igraph
+    import igraph  # type: ignore[import-untyped,unused-ignore]
 
     index = {v: i for i, v in enumerate(level)}
     graph = igraph.Graph(
@@ -235,7 +236,7 @@ def routed(
             deep[i].append(lane)
         chains[a, b] = chain
         way = [first, *chain, last]
-        short += list(zip(way[:-1], way[1:], strict=True))
+        short += list(pairwise(way))
     ordered = layered_order(tuple(tuple(layer) for layer in deep), tuple(short), engine)
     lanes = tuple((lane, LANE) for chain in chains.values() for lane in chain)
     at = places(ordered, tuple(short), (*sizes, *lanes), gap)

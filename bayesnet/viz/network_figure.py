@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Sequence
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -16,10 +17,11 @@ from bayesnet.viz.style import FONT, Theme, new_axes, paint, theme_named
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.path import Path
 
     from bayesnet.network.factor import FloatArray
 
-__all__ = ["curve", "plot_network"]
+__all__ = ["curve", "path_through", "plot_network"]
 
 MARKERS = {
     "context": "o", "cause": "s", "mechanism": "h", "outcome": "*", "history": "o",
@@ -57,8 +59,9 @@ def plot_network(network: Network, ax: Axes | None = None, theme: str = "light")
 def curve(
     x0: float, y0: float, x1: float, y1: float, bow: float = 0.0, vertical: bool = False
 ) -> FloatArray:
-    """A smooth S from one end to the other, shape (32, 2); with `bow`, an arc bulging by it to the left."""
-    t = np.linspace(0, 1, 32)[:, None]
+    """A cubic Bezier curve, shape (4, 2): an S from one end to the other; with `bow`, an arc that
+    bulges by it to the left.
+    """
     reach = (x1 - x0) / 2
     ends = np.array([[x0, y0], [x0 + reach, y0], [x1 - reach, y1], [x1, y1]])
     if bow:
@@ -66,8 +69,18 @@ def curve(
     if vertical:
         half = (y1 - y0) / 2
         ends = np.array([[x0, y0], [x0, y0 + half], [x1, y1 - half], [x1, y1]])
-    weights = np.hstack([(1 - t) ** 3, 3 * t * (1 - t) ** 2, 3 * t**2 * (1 - t), t**3])
-    return np.asarray(weights @ ends)
+    return ends
+
+
+def path_through(curves: Sequence[FloatArray]) -> Path:
+    """One line along Bezier curves that follow each other, straight where there is a gap."""
+    from matplotlib.path import Path
+
+    codes = [Path.MOVETO]
+    for i in range(len(curves)):
+        codes += [Path.LINETO] * (i > 0) + [Path.CURVE4] * 3
+    points = [curves[0][:1], *(c if i else c[1:] for i, c in enumerate(curves))]
+    return Path(np.vstack(points), codes)
 
 
 def _scale(ax: Axes, width: float, height: float) -> float:
@@ -80,8 +93,8 @@ def _scale(ax: Axes, width: float, height: float) -> float:
 
 
 def _plot_page(network: Network, ax: Axes | None, theme: Theme) -> Axes:
-    from matplotlib.collections import LineCollection
-    from matplotlib.patheffects import withStroke
+    from matplotlib.collections import PathCollection
+    from matplotlib.path import Path
 
     page = page_of(network)
     margin = 10.0
@@ -110,17 +123,22 @@ def _plot_page(network: Network, ax: Axes | None, theme: Theme) -> Axes:
             segments.append(curve(x0 - 2.5, y0, page.right[child] + 2, y1))
         colours.append((_colour(network, parent, theme), _alpha(strength)))
         widths.append(_line_width(strength) * unit)
-    ax.add_collection(LineCollection(segments, colors=colours, linewidths=widths, zorder=1))
-    halo = [withStroke(linewidth=1.6 * unit, foreground=theme.paper)]
+    ax.add_collection(PathCollection(
+        [Path(s, [1, 4, 4, 4]) for s in segments], facecolors="none", edgecolors=colours,
+        linewidths=widths, zorder=1,
+    ))
+    # Lines that pass behind a label fade there.
+    fade = {"facecolor": theme.paper, "alpha": 0.72, "linewidth": 0,
+            "boxstyle": f"square,pad={0.4 / SIZE}"}
     for v, (x, y) in page.at.items():
         ax.plot(x, y, MARKERS[network[v].role], markersize=3.6 * unit, zorder=3,
                 color=_colour(network, v, theme), markeredgewidth=0)
         ax.text(x + TO_TEXT, y, page.lines[v], fontsize=SIZE * unit, va="center", color=theme.ink,
-                zorder=4, fontfamily=FONT, linespacing=1.05, path_effects=halo, gid=f"label:{v}")
+                zorder=4, fontfamily=FONT, linespacing=1.05, bbox=fade, gid=f"label:{v}")
     for block, x, y in page.headings:
         ax.text(x, y, block.heading, fontsize=SIZE * unit, weight="bold", va="center",
                 color=theme.colour(block.role, block.group), zorder=4, fontfamily=FONT,
-                path_effects=halo, gid=f"heading:{block.heading}")
+                bbox=fade, gid=f"heading:{block.heading}")
     for text, x, y in page.titles:
         ax.text(x, y, text, fontsize=11 * unit, weight="bold", va="center", color=theme.ink,
                 zorder=4, fontfamily=FONT)
@@ -140,7 +158,7 @@ def _key(
     ax: Axes, network: Network, width: float, y: float, arcs: int, unit: float, theme: Theme
 ) -> None:
     """Name and size on the left; how strong a line is on the right."""
-    small = {"fontsize": 0.92 * SIZE * unit, "va": "center", "fontfamily": FONT}
+    small: dict[str, Any] = {"fontsize": 0.92 * SIZE * unit, "va": "center", "fontfamily": FONT}
     ax.text(0, y, f"{network.name}: {len(network)} variables, {arcs} arcs, read from left to right "
             "(cause to effect). Colour: where an arc starts.", color=theme.muted, **small)
     x = width
@@ -160,6 +178,8 @@ def _colour(network: Network, variable: str, theme: Theme) -> str:
 
 def _plot_layers(network: Network, ax: Axes | None, theme: Theme) -> Axes:
     """Layers by longest path from a root, top to bottom."""
+    from matplotlib.patches import PathPatch
+
     parents = {v: network.parents(v) for v in network.variables}
     layers: Layers = longest_path_layers(parents, network.topological_order)
     arcs = tuple((p, v) for v in network.variables for p in parents[v])
@@ -191,9 +211,12 @@ def _plot_layers(network: Network, ax: Axes | None, theme: Theme) -> Axes:
         for layer, across in way.lanes[parent, child]:
             stops += [(across, float(y[layer]) - 8), (across, float(y[layer]) + 8)]
         stops.append((x1, y1 - high))
-        path = np.vstack([curve(*a, *b, vertical=True) for a, b in pairwise(stops)])
-        ax.plot(*path.T, color=theme.muted, alpha=0.35 + 0.6 * strength, zorder=1,
-                linewidth=(0.5 + 1.8 * strength) * unit)
+        # Even pairs of stops bend; the odd ones are a straight lane.
+        bends = [curve(*a, *b, vertical=True) for a, b in list(pairwise(stops))[::2]]
+        ax.add_patch(PathPatch(
+            path_through(bends), fill=False, edgecolor=theme.muted, alpha=0.35 + 0.6 * strength,
+            linewidth=(0.5 + 1.8 * strength) * unit, zorder=1, gid=f"arc:{parent}:{child}",
+        ))
         ax.annotate("", (x1, y1 - high + 1), (x1, y1 - high - 1), zorder=2, arrowprops={
             "arrowstyle": "-|>", "color": theme.muted, "linewidth": 0,
             "mutation_scale": 8 * unit, "shrinkA": 0, "shrinkB": 0})

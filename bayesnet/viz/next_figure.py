@@ -42,12 +42,13 @@ def plot_next(
     ax = bar_axes(ax, len(found) + 3, chosen, 9.4)
     for text, x in COLUMNS.items():
         beside(ax, -0.75, x, text, chosen, heading=True)
-    for y, r in enumerate(found.itertuples()):
-        ax.barh(y, r.information, height=0.62, color=chosen.speaks_for, linewidth=0,
-                gid=f"information:{r.finding}")
-        ax.annotate(f"{r.information:.2f}", (r.information, y), (4, 0), textcoords="offset points",
+    for y, r in enumerate(found.to_dict("records")):
+        bits = float(r["information"])
+        ax.barh(y, bits, height=0.62, color=chosen.speaks_for, linewidth=0,
+                gid=f"information:{r['finding']}")
+        ax.annotate(f"{bits:.2f}", (bits, y), (4, 0), textcoords="offset points",
                     va="center", fontsize=8.5, color=chosen.ink, fontfamily=FONT)
-        cells = {"kind": r.kind, "gain": f"{r.utility:.2f}", "burden": f"{r.burden:.2f}"}
+        cells = {"kind": r["kind"], "gain": f"{r['utility']:.2f}", "burden": f"{r['burden']:.2f}"}
         for column, text in cells.items():
             beside(ax, y, COLUMNS[column], text, chosen)
     ax.set_yticks(range(len(found)), [network[f].name for f in found["finding"]], fontfamily=FONT)

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
+import math
 import textwrap
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from bayesnet.diagnosis.words import finding_words, percent
 from bayesnet.viz.layout import Arcs, Layers, Routed, longest_path_layers, routed
-from bayesnet.viz.network_figure import curve
+from bayesnet.viz.network_figure import curve, path_through
 from bayesnet.viz.page import text_width
 from bayesnet.viz.style import FONT, Theme, new_axes, paint, theme_named
 
@@ -90,7 +89,7 @@ class PatientNetwork:
 def _leading(diagnosis: Diagnosis, causes: int) -> list[str]:
     """The first by necessity (fewer of the contributors), then those that rose most."""
     half = max(1, causes // 2)
-    by = "necessity" if diagnosis.results[0].necessity == diagnosis.results[0].necessity else "posterior"
+    by = "posterior" if math.isnan(diagnosis.results[0].necessity) else "necessity"
     chosen = [r.cause for r in diagnosis.ranked("diagnoses", by)[:half]]
     chosen += [r.cause for r in diagnosis.ranked("contributors", by)[: max(1, half // 2)]]
     moved = sorted(diagnosis.results, key=lambda r: r.prior - r.posterior)
@@ -160,7 +159,7 @@ def _lines(box: Box) -> list[str]:
     arrow = "▲ from" if box.change >= 0.005 else "▼ from" if box.change <= -0.005 else "= before"
     lines += textwrap.wrap(box.state, WRAP)
     lines.append(f"{percent(box.posterior)} {arrow} {percent(box.prior)}")
-    if box.necessity == box.necessity:
+    if not math.isnan(box.necessity):
         lines.append(f"failed because of it: {percent(box.necessity)}")
     return lines
 
@@ -282,12 +281,14 @@ def _draw_lines(
     place: Mapping[str, tuple[float, float, float, float]], spans: list[tuple[float, float]],
     unit: float, theme: Theme,
 ) -> None:
+    from matplotlib.patches import PathPatch
+
     for (parent, child), weight in sorted(shown.weights.items(), key=lambda x: abs(x[1])):
         first, last = sorted((parent, child), key=lambda v: place[v][0])
         x0, y0, w0, _ = place[first]
         x1, y1, _, _ = place[last]
         if x0 == x1:
-            path = curve(x0, y0, x1, y1, bow=14 + 0.12 * abs(y1 - y0))
+            bends = [curve(x0, y0, x1, y1, bow=14 + 0.12 * abs(y1 - y0))]
         else:
             # Straight across each layer in its lane, bending between the layers.
             stops = [(x0 + w0, y0)]
@@ -295,9 +296,11 @@ def _draw_lines(
                 left, wide = spans[layer]
                 stops += [(left, y), (left + wide, y)]
             stops.append((x1, y1))
-            path = np.vstack([curve(*a, *b) for a, b in pairwise(stops)])
-        ax.plot(*path.T, zorder=1, gid=f"arc:{parent}:{child}", solid_capstyle="butt",
-                dash_capstyle="butt", linewidth=_line_width(weight) * unit, **_stroke(weight, theme))
+            bends = [curve(*a, *b) for a, b in list(pairwise(stops))[::2]]
+        ax.add_patch(PathPatch(
+            path_through(bends), fill=False, zorder=1, gid=f"arc:{parent}:{child}",
+            capstyle="butt", linewidth=_line_width(weight) * unit, **_stroke(weight, theme),
+        ))
 
 
 def _line_width(weight: float) -> float:

@@ -10,7 +10,7 @@ from bayesnet.errors import BayesnetError, did_you_mean
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["FORMATS", "save_figure"]
+__all__ = ["FORMATS", "check_ending", "save_figure"]
 
 #: Endings that can be written. No dates and no version in any of them.
 FORMATS: dict[str, dict[str, Any]] = {
@@ -18,6 +18,22 @@ FORMATS: dict[str, dict[str, Any]] = {
     "pdf": {"CreationDate": None, "Creator": "bayesnet", "Producer": None},
     "png": {"Software": "bayesnet"},
 }
+
+
+def check_ending(path: str | Path) -> str:
+    """The format that `path` ends in.
+
+    Raises
+    ------
+    BayesnetError
+        When it is not one of `FORMATS`.
+    """
+    ending = Path(path).suffix.lower().removeprefix(".")
+    if ending not in FORMATS:
+        raise BayesnetError(
+            f"cannot write {path}: a figure ends in .svg, .pdf or .png.{did_you_mean(ending, FORMATS)}"
+        )
+    return ending
 
 
 def save_figure(ax: Axes, path: str | Path, dpi: int = 200) -> None:
@@ -33,14 +49,10 @@ def save_figure(ax: Axes, path: str | Path, dpi: int = 200) -> None:
     """
     import matplotlib as mpl
 
-    ending = Path(path).suffix.lower().removeprefix(".")
-    if ending not in FORMATS:
-        raise BayesnetError(
-            f"cannot write {path}: a figure ends in .svg, .pdf or .png.{did_you_mean(ending, FORMATS)}"
-        )
+    ending = check_ending(path)
     figure = ax.get_figure(root=True)
     assert figure is not None
-    settings = {"svg.hashsalt": "bayesnet", "svg.fonttype": "path", "pdf.fonttype": 42,
+    settings: dict[Any, Any] = {"svg.hashsalt": "bayesnet", "svg.fonttype": "path", "pdf.fonttype": 42,
                 "savefig.bbox": None, "savefig.transparent": False}
     try:
         with mpl.rc_context(settings):

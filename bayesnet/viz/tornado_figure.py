@@ -41,9 +41,9 @@ def plot_tornado(
     ax = bar_axes(ax, 1.35 * len(rows) + 2, chosen, 10.4)
     now = sensitivity.posterior
     labels = []
-    for y, r in enumerate(rows.itertuples()):
-        ends = ((r.posterior_low, r.low, chosen.speaks_against, "////"),
-                (r.posterior_high, r.high, chosen.speaks_for, None))
+    for y, r in enumerate(rows.to_dict("records")):
+        ends = ((float(r["posterior_low"]), float(r["low"]), chosen.speaks_against, "////"),
+                (float(r["posterior_high"]), float(r["high"]), chosen.speaks_for, None))
         for end, value, colour, hatch in ends:
             ax.barh(y, end - now, left=now, height=0.6, color=colour, linewidth=0, hatch=hatch,
                     edgecolor=chosen.paper, gid=f"{'low' if hatch else 'high'}:{y}")
@@ -51,7 +51,7 @@ def plot_tornado(
             ax.annotate(_number(value), (end, y), (4 if right else -4, 0),
                         textcoords="offset points", va="center", ha="left" if right else "right",
                         fontsize=8, color=chosen.muted, fontfamily=FONT)
-        labels.append(textwrap.fill(parameter_words(network, str(r.parameter)), WRAP))
+        labels.append(textwrap.fill(parameter_words(network, str(r["parameter"])), WRAP))
     ax.axvline(now, color=chosen.ink, linewidth=1.3)
     ax.set_yticks(range(len(rows)), labels, fontsize=8.5, fontfamily=FONT, linespacing=1.1)
     ax.set_ylim(len(rows) - 0.4, -0.6)

@@ -65,7 +65,7 @@ def plot_cohort(
     labels = [known[c].name if c in known else words(c) for c in columns]
     rows, width = values.shape
     if ax is None:
-        ax = new_axes(max(4.5, 2.6 + 0.36 * width), max(3.2, 2.6 + (0.21 if rows <= NAMED else 0.06) * rows))
+        ax = new_axes(max(6.5, 2.6 + 0.36 * width), max(4.2, 2.6 + (0.21 if rows <= NAMED else 0.06) * rows))
     paint(ax, chosen)
     # One hue from paper to deep blue: in grey it is the same order, and for every kind of sight.
     deep = "#08306b" if chosen is THEMES["light"] else "#d6ecff"

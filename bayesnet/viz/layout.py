@@ -41,7 +41,6 @@ def longest_path_layers(parents: Mapping[str, Sequence[str]], order: Sequence[st
     return tuple(tuple(layer) for layer in layers)
 
 
-@lru_cache(maxsize=64)
 def layered_order(layers: Layers, arcs: Arcs, engine: str = "") -> Layers:
     """The same layers, each reordered so that few arcs cross.
 
@@ -59,9 +58,12 @@ def layered_order(layers: Layers, arcs: Arcs, engine: str = "") -> Layers:
     ]
     if not links:
         return layers
-    chosen = engine or ("dot" if shutil.which("dot") else "igraph")
-    found = _by_dot(level, links) if chosen == "dot" else _by_igraph(level, links)
+    found = _by_dot(level, links) if _engine(engine) == "dot" else _by_igraph(level, links)
     return tuple(tuple(sorted(layer, key=found.__getitem__)) for layer in layers)
+
+
+def _engine(wanted: str) -> str:
+    return wanted or ("dot" if shutil.which("dot") else "igraph")
 
 
 def _by_dot(level: Mapping[str, int], links: Sequence[tuple[str, str]]) -> dict[str, float]:
@@ -132,7 +134,7 @@ def separated(
     weights : sequence of float, optional
         Of the squares; alike by default.
     """
-    if not wanted:
+    if not len(wanted):
         return []
     heavy = [1.0] * len(wanted) if weights is None else weights
     half = np.asarray(sizes, float) / 2
@@ -149,7 +151,6 @@ def separated(
     return [float(x) for x in pooled + offset]
 
 
-@lru_cache(maxsize=64)
 def places(
     layers: Layers, arcs: Arcs, sizes: tuple[tuple[str, float], ...], gap: float, sweeps: int = 60
 ) -> dict[str, float]:
@@ -211,7 +212,6 @@ class Routed:
     lanes: Mapping[tuple[str, str], tuple[tuple[int, float], ...]]
 
 
-@lru_cache(maxsize=64)
 def routed(
     layers: Layers, arcs: Arcs, sizes: tuple[tuple[str, float], ...], gap: float, engine: str = ""
 ) -> Routed:
@@ -224,6 +224,13 @@ def routed(
     engine : str
         As for `layered_order`.
     """
+    return _routed(layers, arcs, sizes, gap, _engine(engine))
+
+
+@lru_cache(maxsize=64)
+def _routed(
+    layers: Layers, arcs: Arcs, sizes: tuple[tuple[str, float], ...], gap: float, engine: str
+) -> Routed:
     level = {v: i for i, layer in enumerate(layers) for v in layer}
     deep = [list(layer) for layer in layers]
     short: list[tuple[str, str]] = []

@@ -12,7 +12,7 @@ import numpy as np
 from bayesnet.network import Network
 from bayesnet.viz.influence import influence
 from bayesnet.viz.layout import Layers, longest_path_layers, routed
-from bayesnet.viz.page import SIZE, TO_TEXT, page_of
+from bayesnet.viz.page import SIZE, TO_TEXT, page_of, text_width
 from bayesnet.viz.style import FONT, Theme, new_axes, paint, theme_named
 
 if TYPE_CHECKING:
@@ -30,6 +30,8 @@ MARKERS = {
 #: Long side of A4, in inches, and the room on it for the key.
 SHEET = 11.69
 KEY = 30.0
+#: Width of the key to the lines, in points of the page.
+LEGEND = 330.0
 POINTS = 72.0
 
 
@@ -59,9 +61,7 @@ def plot_network(network: Network, ax: Axes | None = None, theme: str = "light")
 def curve(
     x0: float, y0: float, x1: float, y1: float, bow: float = 0.0, vertical: bool = False
 ) -> FloatArray:
-    """A cubic Bezier curve, shape (4, 2): an S from one end to the other; with `bow`, an arc that
-    bulges by it to the left.
-    """
+    """A cubic Bezier curve, shape (4, 2): an S, or with `bow` an arc that bulges to the left."""
     reach = (x1 - x0) / 2
     ends = np.array([[x0, y0], [x0 + reach, y0], [x1 - reach, y1], [x1, y1]])
     if bow:
@@ -98,13 +98,16 @@ def _plot_page(network: Network, ax: Axes | None, theme: Theme) -> Axes:
 
     page = page_of(network)
     margin = 10.0
-    width, height = page.width + 2 * margin, page.height + KEY + 2 * margin
+    # A small network still needs room for the key.
+    across = max(page.width, LEGEND)
+    width, height = across + 2 * margin, page.height + KEY + 2 * margin
     if ax is None:
-        ax = new_axes(SHEET, SHEET * height / width, layout=None)
+        inches = min(SHEET, 1.3 * width / POINTS)
+        ax = new_axes(inches, inches * height / width, layout=None)
         ax.set_position((0, 0, 1, 1))
     paint(ax, theme)
     ax.set_axis_off()
-    ax.set_xlim(-margin, page.width + margin)
+    ax.set_xlim(-margin, across + margin)
     ax.set_ylim(page.height + KEY + margin, -margin)
     ax.set_aspect("equal")
     unit = _scale(ax, width, height)
@@ -142,7 +145,7 @@ def _plot_page(network: Network, ax: Axes | None, theme: Theme) -> Axes:
     for text, x, y in page.titles:
         ax.text(x, y, text, fontsize=11 * unit, weight="bold", va="center", color=theme.ink,
                 zorder=4, fontfamily=FONT)
-    _key(ax, network, page.width, page.height + KEY * 0.72, len(arcs), unit, theme)
+    _key(ax, network, across, page.height + KEY * 0.72, len(arcs), unit, theme)
     return ax
 
 
@@ -159,8 +162,12 @@ def _key(
 ) -> None:
     """Name and size on the left; how strong a line is on the right."""
     small: dict[str, Any] = {"fontsize": 0.92 * SIZE * unit, "va": "center", "fontfamily": FONT}
-    ax.text(0, y, f"{network.name}: {len(network)} variables, {arcs} arcs, read from left to right "
-            "(cause to effect). Colour: where an arc starts.", color=theme.muted, **small)
+    name = f"{network.name}: {len(network)} variables, {arcs} arcs"
+    long = f"{name}, read from left to right (cause to effect). Colour: where an arc starts."
+    if text_width(long, SIZE) + LEGEND < width:
+        ax.text(0, y, long, color=theme.muted, **small)
+    else:
+        ax.text(0, y - 12, name, color=theme.muted, **small)
     x = width
     for strength in (0.9, 0.5, 0.1):
         ax.text(x, y, f"{strength:g}", color=theme.muted, ha="right", **small)

@@ -29,6 +29,7 @@ LINE = 10.6
 WRAP = 24
 PAD = 6.0
 GAP, COLUMN_GAP = 11.0, 60.0
+BOW = 40.0
 COLUMN_TITLES = {0: "Known before", 1: "Causes", 2: "Mechanisms", 3: "Findings"}
 POINTS = 72.0
 
@@ -227,13 +228,16 @@ def plot_patient_network(
     total = left[-1] + wide[-1]
     note = _note(shown, diagnosis, total)
     foot = 34 + 9.6 * len(note)
-    width, height = max(total, 430) + 24, bottom - top + 62 + foot
+    first = set(layers[0])
+    # Arcs among what was known before bulge to the left.
+    margin = 12 + (BOW if any(a in first and b in first for a, b in arcs) else 0)
+    width, height = max(total, 430) + margin + 12, bottom - top + 62 + foot
     if ax is None:
         ax = new_axes(width / POINTS, height / POINTS, layout=None)
         ax.set_position((0, 0, 1, 1))
     paint(ax, chosen)
     ax.set_axis_off()
-    ax.set_xlim(-12, width - 12)
+    ax.set_xlim(-margin, width - margin)
     ax.set_ylim(bottom + foot, top - 62)
     ax.set_aspect("equal")
     figure = ax.get_figure(root=True)
@@ -288,7 +292,7 @@ def _draw_lines(
         x0, y0, w0, _ = place[first]
         x1, y1, _, _ = place[last]
         if x0 == x1:
-            bends = [curve(x0, y0, x1, y1, bow=14 + 0.12 * abs(y1 - y0))]
+            bends = [curve(x0, y0, x1, y1, bow=min(14 + 0.12 * abs(y1 - y0), BOW))]
         else:
             # Straight across each layer in its lane, bending between the layers.
             stops = [(x0 + w0, y0)]
@@ -351,7 +355,7 @@ def _draw_key(ax: Axes, width: float, y: float, unit: float, theme: Theme) -> No
         "fontsize": 7 * unit, "va": "center", "color": theme.muted, "fontfamily": FONT,
     }
     x = 0.0
-    for text, weights in (("decibans for", (1.0, 5.0, 10.0)), ("against", (-1.0, -5.0, -10.0))):
+    for text, weights in (("decibans (10: ten to one) for", (1.0, 5.0, 10.0)), ("against", (-1.0, -5.0, -10.0))):
         ax.text(x, y, text, **small)
         x += text_width(text, 7) + 5
         for weight in weights:

@@ -1,7 +1,7 @@
 """What all pictures share: two themes, axes to draw on, the footer.
 
-The colours are Okabe & Ito's (2008, Color Universal Design), safe for colour blindness; on dark paper
-the same hues are lighter. Nothing is told by colour alone: place, shape, dashes or words say it too.
+The hues are Okabe & Ito's (2008, Color Universal Design), safe for colour blindness; on white they are
+darker, on dark paper lighter, so that words in them can be read. Nothing is told by colour alone: place, shape, dashes or words say it too.
 """
 
 from __future__ import annotations
@@ -85,8 +85,8 @@ THEMES = {
     for t in (
         _theme(
             "light", paper="#ffffff", ink="#1d1f21", muted="#5f6368", grid="#e4e4e4",
-            rest="#c4c7ca", vermilion="#D55E00", blue="#0072B2", grey="#7a7a7a", purple="#B8578F",
-            green="#008F68", orange="#C98A00", sky="#3C8FC0",
+            rest="#c4c7ca", vermilion="#C05200", blue="#0072B2", grey="#6f6f6f", purple="#AB4A83",
+            green="#00825E", orange="#BF8300", sky="#2778AA",
         ),
         _theme(
             "dark", paper="#16181b", ink="#ececec", muted="#a3a8ae", grid="#34383d",

@@ -542,6 +542,11 @@ def test_plot_reads_tables_and_saved_interviews(model, tmp_path):
     assert "Spinal stenosis" in (tmp_path / "cohort.svg").read_text()
 
 
+def test_help_of_plot_has_examples():
+    shown = " ".join(CliRunner().invoke(app, ["plot", "--help"]).output.split())
+    assert "bayesnet plot network -o network.svg" in shown
+
+
 @pytest.mark.parametrize(("arguments", "said"), [
     (["nework", "-o", "x.svg"], "Did you mean network?"),
     (["network"], "name the file to write"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from bayesnet.network import Variable
@@ -10,7 +11,7 @@ from bayesnet.network import Variable
 if TYPE_CHECKING:
     from bayesnet.diagnosis.result import CauseResult, Diagnosis
 
-__all__ = ["FAMILIES", "finding_words", "name_of", "percent", "ratio", "summary"]
+__all__ = ["FAMILIES", "counted", "finding_words", "name_of", "percent", "ratio", "summary"]
 
 #: Titles of the families of causes, in the order in which they are shown.
 FAMILIES = {
@@ -30,6 +31,12 @@ def percent(p: float) -> str:
     if p > 0.999:
         return ">99.9 %"
     return f"{100 * p:.1f} %" if p < 0.1 or p > 0.99 else f"{100 * p:.0f} %"
+
+
+def counted(findings: Mapping[str, Any]) -> str:
+    """How many findings are known, for example `12 findings`."""
+    n = sum(x is not None for x in findings.values())
+    return "no finding" if n == 0 else f"{n} finding{'s' if n > 1 else ''}"
 
 
 def ratio(x: float) -> str:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
-from bayesnet.diagnosis.words import finding_words, percent
+from bayesnet.diagnosis.words import counted, finding_words, percent
 from bayesnet.viz.layout import Arcs, Layers, Routed, longest_path_layers, routed
 from bayesnet.viz.network_figure import curve, path_through
 from bayesnet.viz.page import text_width
@@ -248,7 +248,7 @@ def plot_patient_network(
     place = {
         v: (left[i], y[v], wide[i], high[v]) for i, layer in enumerate(layers) for v in layer
     }
-    ax.text(0, top - 50, f"Why PT failed: what {len(diagnosis.findings)} findings say",
+    ax.text(0, top - 50, f"Why PT failed, given {counted(diagnosis.findings)}",
             fontsize=12 * unit, color=chosen.ink, va="center", fontfamily=FONT)
     for i, column in enumerate(columns):
         if i == 0 or columns[i - 1] != column:

@@ -250,6 +250,29 @@ def test_waterfall_steps_lead_from_prior_to_posterior_odds(small):
         x += expected
 
 
+def test_a_settled_cause_has_no_waterfall(small):
+    settled = small.diagnose({"narrow": "severe"}).why("narrow")
+    with pytest.raises(BayesnetError, match="the findings settle it"):
+        settled.plot()
+
+
+def test_headlines_say_what_is_given(small):
+    for findings, said in (({}, "Why PT failed, given no finding"),
+                           ({"sex": "male", "walk": None}, "Why PT failed, given 1 finding"),
+                           (EVIDENCE, f"Why PT failed, given {len(EVIDENCE)} findings"),
+                           ({"sex": "male", "failed": None}, "Probable causes, given 1 finding")):
+        assert small.diagnose(findings).plot().get_title(loc="left") == said
+
+
+def test_a_change_is_marked_where_its_numbers_differ(small):
+    ax = small.diagnose({"walk": "present"}).plot_network()
+    (_, change, _) = (t.get_text() for t in named(ax, "text")["narrow"])
+    r = small.diagnose({"walk": "present"})["narrow"]
+    assert change == f"{100 * r.posterior:.0f} % ▲ from {100 * r.prior:.0f} %"
+    ax = small.diagnose({}).plot_network()
+    assert named(ax, "text")["narrow"][1].get_text().endswith("%, as before")
+
+
 def test_shares_add_up_to_one_in_the_picture(small):
     found = small.diagnose(EVIDENCE).attribution
     ax = found.plot(top=3)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from bayesnet.network import Variable
@@ -11,7 +10,7 @@ from bayesnet.network import Variable
 if TYPE_CHECKING:
     from bayesnet.diagnosis.result import CauseResult, Diagnosis
 
-__all__ = ["FAMILIES", "counted", "finding_words", "name_of", "percent", "ratio", "summary"]
+__all__ = ["FAMILIES", "finding_words", "headline", "name_of", "percent", "ratio", "summary"]
 
 #: Titles of the families of causes, in the order in which they are shown.
 FAMILIES = {
@@ -33,10 +32,14 @@ def percent(p: float) -> str:
     return f"{100 * p:.1f} %" if p < 0.1 or p > 0.99 else f"{100 * p:.0f} %"
 
 
-def counted(findings: Mapping[str, Any]) -> str:
-    """How many findings are known, for example `12 findings`."""
-    n = sum(x is not None for x in findings.values())
-    return "no finding" if n == 0 else f"{n} finding{'s' if n > 1 else ''}"
+def headline(diagnosis: Diagnosis) -> str:
+    """The title of a figure, for example `Why PT failed, given 12 findings`."""
+    n = sum(x is not None and v != diagnosis.model.outcome for v, x in diagnosis.findings.items())
+    failed = any(not math.isnan(r.necessity) for r in diagnosis.results)
+    return (
+        f"{'Why PT failed' if failed else 'Probable causes'}, given "
+        f"{n or 'no'} finding{'s' if n > 1 else ''}"
+    )
 
 
 def ratio(x: float) -> str:

@@ -46,7 +46,7 @@ def plot_causes(
     from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
 
-    from bayesnet.diagnosis.words import counted, name_of, percent, ratio
+    from bayesnet.diagnosis.words import headline, name_of, percent, ratio
 
     chosen = theme_named(theme)
     spans = diagnosis.intervals() if intervals is True else intervals or None
@@ -117,6 +117,6 @@ def plot_causes(
         borderaxespad=2.4, borderpad=0, columnspacing=1.4, handlelength=1.6,
         labelcolor=chosen.ink, prop={"family": FONT, "size": 8},
     )
-    title(ax, f"Why PT failed, given {counted(diagnosis.findings)}", chosen)
+    title(ax, headline(diagnosis), chosen)
     footer(ax, diagnosis.model, chosen, 46 if spans is None else 60)
     return ax

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
-from bayesnet.diagnosis.words import counted, finding_words, percent
+from bayesnet.diagnosis.words import finding_words, headline, percent
 from bayesnet.viz.layout import Arcs, Layers, Routed, longest_path_layers, routed
 from bayesnet.viz.network_figure import curve, path_through
 from bayesnet.viz.page import text_width
@@ -157,9 +157,10 @@ def _lines(box: Box) -> list[str]:
     lines = textwrap.wrap(box.label, WRAP)
     if box.observed:
         return [*lines, *textwrap.wrap(box.observed, WRAP)]
-    arrow = "▲ from" if box.change >= 0.005 else "▼ from" if box.change <= -0.005 else "= before"
+    now, before = percent(box.posterior), percent(box.prior)
+    arrow = "▲" if box.change > 0 else "▼"
     lines += textwrap.wrap(box.state, WRAP)
-    lines.append(f"{percent(box.posterior)} {arrow} {percent(box.prior)}")
+    lines.append(f"{now}, as before" if now == before else f"{now} {arrow} from {before}")
     if not math.isnan(box.necessity):
         lines.append(f"failed because of it: {percent(box.necessity)}")
     return lines
@@ -248,7 +249,7 @@ def plot_patient_network(
     place = {
         v: (left[i], y[v], wide[i], high[v]) for i, layer in enumerate(layers) for v in layer
     }
-    ax.text(0, top - 50, f"Why PT failed, given {counted(diagnosis.findings)}",
+    ax.text(0, top - 50, headline(diagnosis),
             fontsize=12 * unit, color=chosen.ink, va="center", fontfamily=FONT)
     for i, column in enumerate(columns):
         if i == 0 or columns[i - 1] != column:

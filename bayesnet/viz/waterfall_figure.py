@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+from bayesnet.errors import BayesnetError
 from bayesnet.viz.style import FONT, bar_axes, footer, theme_named, title
 
 if TYPE_CHECKING:
@@ -14,6 +15,11 @@ if TYPE_CHECKING:
 
 __all__ = ["plot_waterfall"]
 
+#: Probabilities to mark on the scale, and closer ones where it is short.
+LEVELS = (0.0001, 0.001, 0.003, 0.01, 0.03, 0.1, 0.2, 0.3, 0.5, 0.7, 0.8, 0.9, 0.97, 0.99, 0.997,
+          0.999, 0.9999)
+DENSE = (*(i / 1000 for i in range(1, 10)), *(i / 100 for i in range(1, 100)),
+         *(i / 1000 for i in range(991, 1000)))
 #: Decibans that round to nothing.
 NOTHING = 0.05
 
@@ -35,10 +41,20 @@ def plot_waterfall(
         Findings with a step of their own.
     theme : str
         `light` or `dark`.
+
+    Raises
+    ------
+    BayesnetError
+        When the findings settle the cause: no weight leads to 0 or 100 %.
     """
     from bayesnet.diagnosis.words import percent
 
     chosen = theme_named(theme)
+    if not all(0 < p < 1 for p in (explanation.prior, explanation.posterior)):
+        raise BayesnetError(
+            f"{explanation.label}: the findings settle it ({percent(explanation.posterior)}), so "
+            "there are no weights to draw; leave out the finding that says so"
+        )
     listed = sorted(explanation.findings, key=lambda f: -abs(f.step))
     kept = {f.finding for f in listed[:top] if abs(f.step) >= NOTHING}
     steps = [(f.words, f.step) for f in explanation.findings if f.finding in kept]
@@ -90,10 +106,12 @@ def plot_waterfall(
 def _percent_scale(ax: Axes) -> None:
     """Label the log-odds axis with probabilities, as many as fit."""
     low, high = ax.get_xlim()
-    levels = (0.0001, 0.001, 0.003, 0.01, 0.03, 0.1, 0.2, 0.3, 0.5, 0.7, 0.8, 0.9, 0.97, 0.99,
-              0.997, 0.999, 0.9999)
-    at = {p: 10 * math.log10(p / (1 - p)) for p in levels}
-    inside = {p: x for p, x in at.items() if low <= x <= high}
+    inside: dict[float, float] = {}
+    for levels in (LEVELS, DENSE):
+        at = {p: 10 * math.log10(p / (1 - p)) for p in levels}
+        inside = {p: x for p, x in at.items() if low <= x <= high}
+        if len(inside) > 2:
+            break
     kept: dict[float, float] = {}
     for p, x in inside.items():
         if not kept or x - list(kept.values())[-1] >= (high - low) / 9:

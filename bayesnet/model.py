@@ -365,11 +365,11 @@ class Model:
         """The network as a pgmpy `DiscreteBayesianNetwork`."""
         return self.network.to_pgmpy()
 
-    def plot(self, ax: Axes | None = None) -> Axes:
+    def plot(self, ax: Axes | None = None, theme: str = "light") -> Axes:
         """Draw the network (see `bayesnet.viz.network_figure.plot_network`)."""
         from bayesnet.viz.network_figure import plot_network
 
-        return plot_network(self.network, ax=ax)
+        return plot_network(self.network, ax=ax, theme=theme)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} of {self.network!r}>"

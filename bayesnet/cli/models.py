@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 from rich.markup import escape
@@ -18,11 +18,9 @@ from bayesnet.cli.common import (
     model_app,
     print_json,
     progress,
+    write_figure,
 )
 from bayesnet.errors import did_you_mean
-
-if TYPE_CHECKING:
-    from bayesnet.model import DiagnosticModel
 
 __all__: list[str] = []
 
@@ -227,20 +225,9 @@ def write_card(
         picture = output.with_name(output.stem + "_network.svg")
         try:
             output.write_text(model_card(model, read, picture.name), encoding="utf-8")
-            _draw(model, picture)
+            write_figure(model.plot, picture)
         except OSError as error:
             fail(f"cannot write {error.filename}: {error.strerror}")
-
-
-def _draw(model: DiagnosticModel, path: Path) -> None:
-    import matplotlib
-
-    matplotlib.use("Agg")
-    # The same model gives the same bytes: no date, fixed ids.
-    matplotlib.rcParams["svg.hashsalt"] = "bayesnet"
-    figure = model.plot().get_figure(root=True)
-    assert figure is not None
-    figure.savefig(path, bbox_inches="tight", metadata={"Date": None})
 
 
 @model_app.command("show", epilog="Example:  bayesnet model show pt_failure fever")

@@ -19,6 +19,7 @@ from bayesnet.cli.common import (
     fail,
     print_json,
     progress,
+    write_figure,
 )
 from bayesnet.errors import did_you_mean
 
@@ -79,8 +80,8 @@ def diagnose(
         published = shipped_case(case) if case is not None else None
         findings = published.evidence() if published else read_patient(str(patient))
         result = loaded.diagnose(findings)
-    if plot is not None:
-        _save_plot(result, plot, top, measure)
+        if plot is not None:
+            write_figure(lambda: result.plot(top=top, by=measure), plot)
     if report is not None:
         from bayesnet.reports.patient import write_report
 
@@ -95,17 +96,6 @@ def diagnose(
         _show_diagnosis(result, published, measure, top)
 
 
-def _save_plot(result: Diagnosis, path: Path, top: int, by: str) -> None:
-    import matplotlib
-
-    matplotlib.use("Agg")
-    axes = result.plot(top=top, by=by)
-    figure = axes.get_figure(root=True)
-    assert figure is not None
-    try:
-        figure.savefig(path, bbox_inches="tight", dpi=160)
-    except (OSError, ValueError) as error:
-        fail(f"cannot write {path}: {error}")
 
 
 def _bar(p: float, width: int) -> str:

@@ -20,6 +20,7 @@ from bayesnet.cli.common import (
     fail,
     print_json,
     progress,
+    write_figure,
 )
 
 if TYPE_CHECKING:
@@ -52,7 +53,10 @@ def _about(model: DiagnosticModel, group: str) -> tuple[str, ...] | None:
     return None if group == "all" else model.causes_of(group)
 
 
-def _diagnosed(patient: str | None, case: str | None, model: str, scope: str = "findings") -> Diagnosis:
+def diagnosed(
+    patient: str | None, case: str | None, model: str, scope: str = "findings"
+) -> Diagnosis:
+    """The answer for a patient file or a published case."""
     import bayesnet
     from bayesnet.diagnosis.patient import read_patient
     from bayesnet.validation import shipped_case
@@ -106,7 +110,7 @@ def attribute(
 ) -> None:
     """Divide the failure among its causes: shares that add up, total effects, sufficiency."""
     with clear_errors():
-        diagnosis = _diagnosed(patient, case, model, scope)
+        diagnosis = diagnosed(patient, case, model, scope)
         found = diagnosis.attribution
         names = [c.strip() for c in without.split(",") if c.strip()] if without else []
         joint = diagnosis.success_without(*names) if names else None
@@ -135,10 +139,10 @@ def why(
 ) -> None:
     """What every finding says for and against a cause, in decibans."""
     with clear_errors():
-        diagnosis = _diagnosed(patient, case, model, scope)
+        diagnosis = diagnosed(patient, case, model, scope)
         found = diagnosis.why(cause, over)
-    if plot is not None:
-        _save(found.plot(), plot)
+        if plot is not None:
+            write_figure(found.plot, plot)
     if as_json:
         print_json(found.to_dict())
         return
@@ -163,7 +167,7 @@ def next_(
 ) -> None:
     """What to ask, examine or test next."""
     with clear_errors():
-        diagnosis = _diagnosed(patient, case, model, scope)
+        diagnosis = diagnosed(patient, case, model, scope)
         found = diagnosis.next(kind or None, by, _about(diagnosis.model, about))
     if as_json:
         print_json(_records(found.head(top)))
@@ -190,7 +194,7 @@ def sure(
 ) -> None:
     """Credible intervals, and the parameters on which the answer hangs."""
     with clear_errors():
-        diagnosis = _diagnosed(patient, case, model, scope)
+        diagnosis = diagnosed(patient, case, model, scope)
         intervals = diagnosis.intervals(draws, seed)
         sensitivity = diagnosis.sensitivity(cause)
     if as_json:
@@ -226,7 +230,7 @@ def actions(
     from bayesnet.diagnosis.words import percent
 
     with clear_errors():
-        diagnosis = _diagnosed(patient, case, model, scope)
+        diagnosis = diagnosed(patient, case, model, scope)
         paths = read_pathways(diagnosis.model, pathways) if pathways else diagnosis.model.pathways
         found, level = decide(diagnosis, paths), triage(diagnosis, paths)
     if as_json:
@@ -274,7 +278,7 @@ def whatif(
         fail("say what to change: --set finding=state, or --do cause=state")
     pairs = [[_pair(x) for x in xs or ()] for xs in (set_, do)]
     with clear_errors():
-        diagnosis = _diagnosed(patient, case, model, scope)
+        diagnosis = diagnosed(patient, case, model, scope)
         seen = diagnosis.what_if(**dict(pairs[0])) if set_ else None
         forced = diagnosis.do(**dict(pairs[1])) if do else None
     if as_json:
@@ -300,14 +304,6 @@ def _pair(text: str) -> tuple[str, str]:
     return name.strip(), value.strip()
 
 
-def _save(axes: Any, path: Path) -> None:
-    figure = axes.get_figure(root=True)
-    try:
-        figure.savefig(path, bbox_inches="tight", dpi=160)
-    except (OSError, ValueError) as error:
-        fail(f"cannot write {path}: {error}")
-
-
 @app.command(epilog="Example:  bayesnet interview --age 44 --sex female --save talk.json")
 def interview(
     patient: Patient = None,
@@ -330,7 +326,7 @@ def interview(
     with clear_errors():
         loaded = bayesnet.load(model)
         if resume is not None:
-            state = Interview.from_dict(loaded, _saved(resume))
+            state = Interview.from_dict(loaded, saved_interview(resume))
         else:
             start: dict[str, Any] = read_patient(patient) if patient else {}
             start |= {k: v for k, v in (("age", age), ("sex", sex)) if v is not None}
@@ -364,8 +360,8 @@ def rehearse(
         loaded = bayesnet.load(model)
         with progress(patients, "interviews") as done:
             found = run_rehearsal(loaded, patients, questions, seed=seed, progress=done)
-    if plot is not None:
-        _save(found.plot(), plot)
+        if plot is not None:
+            write_figure(found.plot, plot)
     if as_json:
         print_json(found.to_dict())
         return
@@ -384,7 +380,8 @@ def rehearse(
                     "count with all their questions[/]")
 
 
-def _saved(path: Path) -> dict[str, Any]:
+def saved_interview(path: Path) -> dict[str, Any]:
+    """What `bayesnet interview --save` wrote."""
     try:
         return dict(json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError) as error:

@@ -43,6 +43,7 @@ from bayesnet.network.factor import FloatArray
 
 if TYPE_CHECKING:
     import pandas as pd
+    from matplotlib.axes import Axes
 
     from bayesnet.diagnosis.result import Diagnosis
     from bayesnet.model import DiagnosticModel
@@ -134,11 +135,11 @@ class Attribution:
         lines.append(f"  {percent(self.unexplained):>6}  none of the causes in the model")
         return "\n".join(lines)
 
-    def plot(self, ax: Any = None, top: int = 8) -> Any:
-        """Bars of the shares (see `bayesnet.viz.answers_figure.plot_attribution`)."""
-        from bayesnet.viz.answers_figure import plot_attribution
+    def plot(self, ax: Axes | None = None, top: int = 8, theme: str = "light") -> Axes:
+        """Bars of the shares (see `bayesnet.viz.attribution_figure.plot_attribution`)."""
+        from bayesnet.viz.attribution_figure import plot_attribution
 
-        return plot_attribution(self, ax=ax, top=top)
+        return plot_attribution(self, ax=ax, top=top, theme=theme)
 
     def __repr__(self) -> str:
         return self.summary()

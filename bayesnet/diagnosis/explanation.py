@@ -219,11 +219,11 @@ class Explanation:
         words = {f.finding: f.words for f in self.findings}
         return ", ".join(words[f] for f in group.findings)
 
-    def plot(self, ax: Axes | None = None, top: int = 12) -> Axes:
-        """Waterfall from the prior to the posterior (`bayesnet.viz.answers_figure`)."""
-        from bayesnet.viz.answers_figure import plot_waterfall
+    def plot(self, ax: Axes | None = None, top: int = 12, theme: str = "light") -> Axes:
+        """Waterfall from the prior to the posterior (`bayesnet.viz.waterfall_figure`)."""
+        from bayesnet.viz.waterfall_figure import plot_waterfall
 
-        return plot_waterfall(self, ax=ax, top=top)
+        return plot_waterfall(self, ax=ax, top=top, theme=theme)
 
     def __repr__(self) -> str:
         lines = [self.sentence(), "", "decibans   finding"]

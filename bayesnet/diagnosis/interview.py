@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +10,8 @@ from bayesnet.diagnosis.information import NextFinding, next_findings
 from bayesnet.errors import EvidenceError
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
     from bayesnet.diagnosis.result import Diagnosis
     from bayesnet.model import DiagnosticModel
 
@@ -94,6 +96,14 @@ class Interview:
             return self
         known = {v: x for v, x in self.findings.items() if v != self.asked[-1]}
         return replace(self, findings=known, asked=self.asked[:-1])
+
+    def plot(
+        self, ax: Axes | None = None, causes: Sequence[str] | int = 5, theme: str = "light"
+    ) -> Axes:
+        """Draw the probabilities after each answer (`bayesnet.viz.interview_figure`)."""
+        from bayesnet.viz.interview_figure import plot_interview
+
+        return plot_interview(self, ax=ax, causes=causes, theme=theme)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data, to save and resume."""

@@ -296,11 +296,29 @@ class Diagnosis:
 
         write_report(self, path, draws, seed)
 
-    def plot(self, ax: Axes | None = None, top: int = 8, by: str = "necessity") -> Axes:
+    def plot(
+        self, ax: Axes | None = None, top: int = 8, by: str = "necessity",
+        intervals: Intervals | bool = False, theme: str = "light",
+    ) -> Axes:
         """Draw the leading causes (see `bayesnet.viz.causes_figure.plot_causes`)."""
         from bayesnet.viz.causes_figure import plot_causes
 
-        return plot_causes(self, ax=ax, top=top, by=by)
+        return plot_causes(self, ax=ax, top=top, by=by, intervals=intervals, theme=theme)
+
+    def plot_network(self, ax: Axes | None = None, causes: int = 6, theme: str = "light") -> Axes:
+        """Draw the part of the network that matters (`bayesnet.viz.patient_network_figure`)."""
+        from bayesnet.viz.patient_network_figure import plot_patient_network
+
+        return plot_patient_network(self, ax=ax, causes=causes, theme=theme)
+
+    def plot_next(
+        self, ax: Axes | None = None, kinds: Iterable[str] | None = None, by: str = "information",
+        top: int = 10, theme: str = "light",
+    ) -> Axes:
+        """Draw what to find out next (`bayesnet.viz.next_figure.plot_next`)."""
+        from bayesnet.viz.next_figure import plot_next
+
+        return plot_next(self, ax=ax, kinds=kinds, by=by, top=top, theme=theme)
 
     def summary(self, top: int = 5) -> str:
         """A few plain sentences and the leading causes."""

@@ -391,12 +391,14 @@ class Sensitivity:
         if there is one in [0, 1]), `where`.
     functions : dict parameter -> SensitivityFunction
         For the parameters in which the posterior is a ratio of linear functions.
+    model : DiagnosticModel
     """
 
     cause: str
     posterior: float
     table: pd.DataFrame
     functions: Mapping[str, SensitivityFunction] = field(repr=False)
+    model: DiagnosticModel = field(repr=False)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data, for JSON."""
@@ -409,11 +411,11 @@ class Sensitivity:
             ],
         }
 
-    def plot(self, ax: Axes | None = None, top: int = 12) -> Axes:
-        """A tornado chart (`bayesnet.viz.answers_figure.plot_tornado`)."""
-        from bayesnet.viz.answers_figure import plot_tornado
+    def plot(self, ax: Axes | None = None, top: int = 12, theme: str = "light") -> Axes:
+        """A tornado chart (`bayesnet.viz.tornado_figure.plot_tornado`)."""
+        from bayesnet.viz.tornado_figure import plot_tornado
 
-        return plot_tornado(self, ax=ax, top=top)
+        return plot_tornado(self, ax=ax, top=top, theme=theme)
 
 
 def _range(p: float, spread: Any) -> tuple[float, float]:
@@ -502,7 +504,7 @@ def sensitivity(diagnosis: Diagnosis, cause: str | None = None) -> Sensitivity:
         "parameter", "value", "low", "high", "posterior_low", "posterior_high", "swing",
         "flips_at", "where",
     ]).sort_values("swing", ascending=False, ignore_index=True)
-    return Sensitivity(chosen, float(present[chosen][0]), table, functions)
+    return Sensitivity(chosen, float(present[chosen][0]), table, functions, model)
 
 
 def _flip(

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from bayesnet.diagnosis.words import percent, ratio
+from bayesnet.diagnosis.words import FAMILIES, percent, ratio
 from bayesnet.errors import ModelFileError, Problem
 from bayesnet.modelfile.reader import Parameter
 from bayesnet.validation.cases import Case, Evaluation, evaluate
@@ -42,10 +42,6 @@ _DESIGNS = {
 }
 #: An answer that fewer give is not listed as speaking against a cause.
 COMMON = 0.1
-FAMILIES = {
-    "underlying": "Underlying disease", "structural": "Structural damage",
-    "psychosocial": "The person", "programme": "Programme and daily life", "fallback": "Fallback",
-}
 
 
 @dataclass(frozen=True)

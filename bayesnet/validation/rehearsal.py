@@ -109,11 +109,11 @@ class Rehearsal:
             "share_in_top_3": {s: self.share(s).tolist() for s in self.found},
         }
 
-    def plot(self, ax: Axes | None = None) -> Axes:
+    def plot(self, ax: Axes | None = None, theme: str = "light") -> Axes:
         """Share in the top three against the number of questions."""
         from bayesnet.viz.rehearsal_figure import plot_rehearsal
 
-        return plot_rehearsal(self, ax=ax)
+        return plot_rehearsal(self, ax=ax, theme=theme)
 
 
 def simulated_patients(

@@ -43,6 +43,9 @@ bench: $(VENV)/.installed-dev
 # The pictures of README.md and MODEL_CARD.md.
 pictures: $(VENV)/.installed
 	mkdir -p docs/images
+	$(BIN)/bayesnet plot network -o docs/images/network.svg
+	$(BIN)/bayesnet plot patient --case $(CASE) -o docs/images/patient.svg
+	$(BIN)/bayesnet plot intervals --case $(CASE) -o docs/images/causes.svg
 	$(BIN)/bayesnet rehearse --seed 1 --plot docs/images/rehearsal.svg
 	$(BIN)/bayesnet model card models/pt_failure -o MODEL_CARD.md
 

@@ -52,9 +52,9 @@ _STATIC = Path(__file__).parent / "static"
 _FILES = {
     "/": "index.html", "/docs": "docs.html",
     **{f"/static/{name}": name
-       for name in ("explorer.js", "explorer.css", "page.js", "page.css", "docs.js")},
+       for name in ("explorer.js", "explorer.css", "page.js", "page.css", "docs.js", "icon.svg")},
 }
-_TYPES = {".html": "text/html", ".js": "text/javascript", ".css": "text/css"}
+_TYPES = {".html": "text/html", ".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
 _HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; "
     "connect-src 'self'; img-src 'self'; base-uri 'none'; form-action 'none'; "

@@ -21,7 +21,7 @@ __all__ = ["FINDING_ROLES", "patient_graph", "whole_graph"]
 FINDING_ROLES = ("history", "examination", "test", "questionnaire", "programme")
 #: Columns of the whole network, with their titles.
 WHOLE = (
-    ("Known before", ("context",)),
+    ("Background", ("context",)),
     ("Causes", ("cause",)),
     ("Mechanisms", ("mechanism", "outcome")),
     ("History", ("history",)),
@@ -86,7 +86,7 @@ def patient_graph(diagnosis: Diagnosis, chosen: str = "") -> dict[str, Any]:
               and {v for p, v in edges if p == m} & set(causes)}
     first = [m for m in mechanisms if m not in deeper and m not in before]
     columns: list[tuple[str, Sequence[str]]] = [
-        ("Known before", [*context, *[m for m in mechanisms if m in before]]),
+        ("Background", [*context, *[m for m in mechanisms if m in before]]),
         ("Causes", causes),
         ("Mechanisms", first),
         ("" if first else "Mechanisms", [m for m in mechanisms if m in deeper and m not in before]),

@@ -3,10 +3,10 @@
 // `_request` {number, evidence, chosen} and the next `_view` answers it.
 
 const SVG = "http://www.w3.org/2000/svg";
-const NODE = { width: 158, gapX: 44, group: 24, title: 30 };
+const NODE = { group: 24, title: 30 };
 const BOW = 26; // room for arcs within the first column
-const TALL = { height: 50, gapY: 10, most: 30 };
-const FLAT = { height: 30, gapY: 5, most: 5 };
+const TALL = { width: 158, gapX: 44, height: 50, gapY: 10, most: 30 };
+const FLAT = { width: 250, gapX: 64, height: 30, gapY: 5, most: 5 };
 const SMALLEST_FIT = 0.55;
 const FAMILIES = ["underlying", "structural", "fallback", "psychosocial", "programme"];
 const MEASURES = {
@@ -67,18 +67,30 @@ function hidden(text) {
   return make("span", { class: "bn-hidden" }, text);
 }
 
-// Text in at most two lines of `width` pixels.
-function lines(text, width) {
-  const most = Math.floor(width / 6.1);
+const ruler = document.createElement("canvas").getContext("2d");
+
+function widthOf(text, bold = false) {
+  ruler.font = `${bold ? 700 : 400} 11.5px system-ui, sans-serif`;
+  return ruler.measureText(text).width * 1.03;
+}
+
+// The text, cut where it would be wider than `width` pixels.
+function cut(text, width, bold = false) {
+  if (widthOf(text, bold) <= width) return text;
+  let kept = text;
+  while (kept && widthOf(`${kept}…`, bold) > width) kept = kept.slice(0, -1);
+  return `${kept.trimEnd()}…`;
+}
+
+// Text in at most `most` lines of `width` pixels.
+function lines(text, width, most) {
   const found = [""];
   for (const word of text.split(" ")) {
-    const last = found[found.length - 1];
-    if (last === "" || `${last} ${word}`.length <= most) found[found.length - 1] = last ? `${last} ${word}` : word;
+    const longer = found.at(-1) ? `${found.at(-1)} ${word}` : word;
+    if (found.length === most || !found.at(-1) || widthOf(longer) <= width) found[found.length - 1] = longer;
     else found.push(word);
   }
-  const kept = found.slice(0, 2);
-  if (found.length > 2) kept[1] = `${kept[1].slice(0, most - 1)}…`;
-  return kept.map((line) => (line.length > most + 1 ? `${line.slice(0, most)}…` : line));
+  return found.map((line) => cut(line, width));
 }
 
 // ---------------------------------------------------------------- the explorer
@@ -257,7 +269,7 @@ class Explorer {
         make("span", { class: "bn-key bn-key-known" }, "observed"),
         make("span", { class: "bn-key bn-key-bar" }, "probability now"),
         make("span", { class: "bn-key bn-key-tick" }, "before the findings"),
-        make("span", { class: "bn-key-hint" }, "click a cause to see why")),
+        p.hint = make("span", { class: "bn-key-hint" })),
       p.explained);
     p.alert = make("div", { class: "bn-alert", role: "alert", hidden: true });
     p.triage = make("div", { class: "bn-triage" });
@@ -404,7 +416,7 @@ class Explorer {
     const number = variable.bins ? this.numberInput(v) : null;
     const sliders = make("div", { class: "bn-sliders", hidden: true });
     const element = make("div", { class: "bn-row", "data-finding": v },
-      make("div", { class: "bn-line" }, label, number, states.element, unsure), sliders);
+      make("div", { class: "bn-line" }, label, unsure, number, states.element), sliders);
     return { element, states, unsure, number, sliders, made: false };
   }
 
@@ -757,6 +769,7 @@ class Explorer {
     const why = this.view.explanation;
     box.hidden = !why;
     box.replaceChildren();
+    this.parts.hint.textContent = why ? "lines: solid speaks for, dashed against" : "click a cause to see why";
     if (!why) return;
     const most = Math.max(5, ...why.findings.map((f) => Math.abs(f.weight ?? 30)));
     const row = (f) => {
@@ -778,7 +791,8 @@ class Explorer {
     if (why.findings.length) {
       box.append(make("table", { class: "bn-weights" },
         make("thead", {}, make("tr", {}, make("th", { scope: "col" }, "Finding"),
-          make("th", { scope: "col", class: "bn-weight" }, "decibans"), make("td", { class: "bn-weight-bar" }, make("span", { class: "bn-muted" }, "against · for")))),
+          make("th", { scope: "col", class: "bn-weight" }, "decibans"), make("td", { class: "bn-weight-bar" },
+            make("span", { class: "bn-sides bn-muted" }, make("span", {}, "against"), make("span", {}, "for"))))),
         make("tbody", {}, ...why.findings.map(row))),
       make("p", { class: "bn-muted bn-note" }, `All together ${signed(why.total)}. 10 decibans are ten to one. Each weight is what the finding adds to all the others.`));
     } else box.append(make("p", { class: "bn-muted" }, "No finding is known yet."));
@@ -871,7 +885,7 @@ class Graph {
     const tallest = Math.max(1, ...heights);
     this.titleLayer.replaceChildren();
     graph.columns.forEach(({ title, groups }, i) => {
-      const x = BOW + i * (NODE.width + NODE.gapX);
+      const x = BOW + i * (this.form.width + this.form.gapX);
       let y = NODE.title + (this.explorer.whole ? 0 : (tallest - heights[i]) / 2);
       this.titleLayer.append(make("text", { x: x + 2, y: 14, class: "bn-column" }, title));
       for (const group of groups) {
@@ -885,15 +899,20 @@ class Graph {
         }
       }
     });
-    this.size = { width: graph.columns.length * (NODE.width + NODE.gapX) - NODE.gapX + BOW, height: tallest + NODE.title };
+    this.size = { width: this.span(graph), height: tallest + NODE.title };
     return places;
+  }
+
+  span(graph) {
+    const { width, gapX } = this.form;
+    return graph.columns.length * (width + gapX) - gapX + BOW;
   }
 
   // Nodes stand further apart where the canvas is tall.
   gap(graph) {
     const { height, gapY, most } = this.form;
     const { clientWidth: w, clientHeight: h } = this.canvas;
-    const width = graph.columns.length * (NODE.width + NODE.gapX) - NODE.gapX + BOW;
+    const width = this.span(graph);
     const count = Math.max(1, ...graph.columns.map(({ groups }) => groups.reduce((n, g) => n + g.nodes.length, 0)));
     const free = w && h ? ((h - 40) * width) / (w - 32) - NODE.title : 0;
     return Math.max(gapY, Math.min(most, free / count - height));
@@ -902,7 +921,7 @@ class Graph {
   makeNode(id) {
     const { explorer } = this;
     const variable = explorer.about.variables[id];
-    const { height } = this.form;
+    const { width: wide, height } = this.form;
     const flat = explorer.whole;
     const kind = variable.role === "cause" && FAMILIES.includes(variable.group) ? variable.group : variable.role;
     const element = make("g", { class: `bn-node bn-kind-${kind} bn-role-${variable.role}`, role: "button", tabindex: "-1",
@@ -914,20 +933,19 @@ class Graph {
         blur: () => this.light(null),
       } });
     const title = make("title");
-    const shown = lines(variable.name, flat ? NODE.width - 62 : NODE.width - 18).slice(0, flat ? 1 : 2);
-    if (flat && shown[0].length < variable.name.length && !shown[0].endsWith("…")) shown[0] += "…";
+    const shown = flat ? [variable.name] : lines(variable.name, wide - 18, 2);
     const texts = shown.map((line, i) => make("text", { class: "bn-label", x: 12,
       y: flat ? 15 : shown.length === 1 ? 20 : 15 + 12.5 * i }, line));
-    const value = make("text", { class: "bn-value", x: NODE.width - 8, y: flat ? 15 : height - 6, "text-anchor": "end" });
+    const value = make("text", { class: "bn-value", x: wide - 8, y: flat ? 15 : height - 6, "text-anchor": "end" });
     const state = make("text", { class: "bn-observed", x: 12, y: height - 6 });
-    const width = NODE.width - 12 - (flat ? 8 : 52);
+    const width = wide - 12 - (flat ? 8 : 52);
     const track = make("rect", { class: "bn-track", x: 12, y: flat ? height - 9 : height - 12, width, height: 5, rx: 2.5 });
     const fill = make("rect", { class: "bn-node-fill", x: 12, y: flat ? height - 9 : height - 12, width: 0, height: 5, rx: 2.5 });
     const tick = make("rect", { class: "bn-node-tick", x: 12, y: flat ? height - 11 : height - 14, width: 2, height: 9 });
-    element.append(title, make("rect", { class: "bn-box", width: NODE.width, height, rx: 8 }),
+    element.append(title, make("rect", { class: "bn-box", width: wide, height, rx: 8 }),
       make("rect", { class: "bn-stripe", x: 0, y: 6, width: 4, height: height - 12, rx: 2 }),
       ...texts, track, fill, tick, state, value);
-    return { element, title, value, state, track, fill, tick, width, flat };
+    return { element, label: texts[0], title, value, state, track, fill, tick, width, flat };
   }
 
   drawNode(id, node) {
@@ -953,21 +971,22 @@ class Graph {
     for (const part of [node.track, node.fill, node.tick]) part.toggleAttribute("hidden", !bar);
     const plain = binary || node.flat;
     node.value.textContent = sure ? "" : plain ? percent(p) : "";
-    node.state.textContent = sure ? this.cut(capital(said), 24) : plain ? "" : this.cut(capital(shown), 24);
+    const room = this.form.width - 20;
+    node.state.textContent = sure ? cut(capital(said), room, true) : plain ? "" : cut(capital(shown), room, true);
     node.state.classList.toggle("bn-is-state", sure);
     if (!plain) for (const part of [node.track, node.fill, node.tick]) part.toggleAttribute("hidden", true);
-    if (node.flat && sure) { node.state.textContent = ""; node.value.textContent = this.cut(said, 9); }
+    if (node.flat) {
+      node.state.textContent = "";
+      node.value.textContent = cut(sure ? said : shown, 110, true);
+      node.label.textContent = cut(variable.name, this.form.width - 30 - widthOf(node.value.textContent, true));
+    }
     node.fill.setAttribute("width", String(Math.max(0, p * node.width)));
     node.tick.setAttribute("x", String(11 + prior * node.width));
   }
 
-  cut(text, most) {
-    return text.length > most ? `${text.slice(0, most - 1)}…` : text;
-  }
-
   drawEdges(edges) {
-    const { width } = NODE;
-    const { height } = this.form;
+    const { width, gapX, height } = this.form;
+    const { variables } = this.explorer.about;
     this.edgeLayer.replaceChildren();
     this.edges = edges.map(([a, b]) => {
       const from = this.nodes.get(a).place;
@@ -976,14 +995,16 @@ class Graph {
       const y1 = to.y + height / 2;
       let d;
       if (to.x > from.x) {
-        const bend = NODE.gapX / 2 + (to.x - from.x - width - NODE.gapX) * 0.25;
+        const bend = gapX / 2 + (to.x - from.x - width - gapX) * 0.25;
         d = `M${from.x + width},${y0} C${from.x + width + bend + 18},${y0} ${to.x - bend - 18},${y1} ${to.x},${y1}`;
       } else if (to.x === from.x) {
         d = `M${from.x},${y0} C${from.x - 30},${y0} ${to.x - 30},${y1} ${to.x},${y1}`;
       } else {
         d = `M${from.x},${y0} C${from.x - 24},${y0} ${to.x + width + 24},${y1} ${to.x + width},${y1}`;
       }
-      const path = make("path", { class: "bn-edge", d });
+      // Every cause leads to the outcome: those arcs show only when asked for.
+      const quiet = variables[b].role === "outcome" ? " bn-quiet" : "";
+      const path = make("path", { class: `bn-edge${quiet}`, d });
       this.edgeLayer.append(path);
       return { a, b, path };
     });
@@ -998,6 +1019,7 @@ class Graph {
     const down = on ? this.reach(id, "a", "b") : null;
     const weights = on ? new Map() : this.weights();
     this.svg.classList.toggle("bn-lighting", on);
+    this.svg.classList.toggle("bn-whole", this.explorer.whole);
     for (const [v, node] of this.nodes) node.element.classList.toggle("bn-lit", on && nodes.has(v));
     for (const { a, b, path } of this.edges) {
       const lit = on && ((down.has(a) && down.has(b)) || (up.has(a) && up.has(b)));
@@ -1084,7 +1106,7 @@ class Graph {
     const { x, y } = this.nodes.get(id).place;
     const { clientWidth: w, clientHeight: h } = this.canvas;
     const [left, top] = [x * this.at.k + this.at.x, y * this.at.k + this.at.y];
-    const [right, bottom] = [left + NODE.width * this.at.k, top + this.form.height * this.at.k];
+    const [right, bottom] = [left + this.form.width * this.at.k, top + this.form.height * this.at.k];
     if (left < 0) this.at.x += 12 - left;
     else if (right > w) this.at.x -= right - w + 12;
     if (top < 0) this.at.y += 12 - top;
@@ -1102,7 +1124,8 @@ class Graph {
     const { clientWidth: w, clientHeight: h } = this.canvas;
     if (!w || !h) return;
     const wide = (w - 32) / this.size.width;
-    const k = Math.min(1.25, Math.max(Math.min(wide, (h - 28) / this.size.height), Math.min(wide, SMALLEST_FIT)));
+    const tall = this.explorer.whole ? wide : (h - 28) / this.size.height;
+    const k = Math.min(1.25, Math.max(Math.min(wide, tall), Math.min(wide, SMALLEST_FIT)));
     const x = Math.max(16, (w - this.size.width * k) / 2);
     const y = Math.max(14, (h - this.size.height * k) / 2);
     this.at = { k, x, y: this.explorer.whole ? 14 : y };

@@ -10,7 +10,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 CASE ?= medbullets-017
 
-.PHONY: demo test lint bench clean
+.PHONY: demo test lint bench pictures clean
 
 demo: $(VENV)/.installed
 	$(BIN)/bayesnet diagnose --case $(CASE)
@@ -39,6 +39,15 @@ $(VENV)/.installed-dev: pyproject.toml $(BIN)/python
 
 bench: $(VENV)/.installed-dev
 	$(BIN)/python benchmarks/bench.py
+
+# The pictures of README.md and MODEL_CARD.md.
+pictures: $(VENV)/.installed
+	mkdir -p docs/images
+	$(BIN)/bayesnet plot network -o docs/images/network.svg
+	$(BIN)/bayesnet plot patient --case $(CASE) -o docs/images/patient.svg
+	$(BIN)/bayesnet plot intervals --case $(CASE) -o docs/images/causes.svg
+	$(BIN)/bayesnet rehearse --seed 1 --plot docs/images/rehearsal.svg
+	$(BIN)/bayesnet model card models/pt_failure -o MODEL_CARD.md
 
 clean:
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache

@@ -365,11 +365,11 @@ class Model:
         """The network as a pgmpy `DiscreteBayesianNetwork`."""
         return self.network.to_pgmpy()
 
-    def plot(self, ax: Axes | None = None) -> Axes:
+    def plot(self, ax: Axes | None = None, theme: str = "light") -> Axes:
         """Draw the network (see `bayesnet.viz.network_figure.plot_network`)."""
         from bayesnet.viz.network_figure import plot_network
 
-        return plot_network(self.network, ax=ax)
+        return plot_network(self.network, ax=ax, theme=theme)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} of {self.network!r}>"
@@ -428,6 +428,21 @@ class DiagnosticModel(Model):
         """Ids of the causes."""
         return self.network.of_role("cause")
 
+    def causes_of(self, group: str) -> tuple[str, ...]:
+        """Ids of the causes that are `diagnoses`, or `contributors` (person and programme).
+
+        Raises
+        ------
+        ValueError
+            For another group.
+        """
+        from bayesnet.diagnosis.result import group_of
+
+        chosen = tuple(c for c in self.causes if group_of(self.network[c].group) == group)
+        if not chosen and group not in ("diagnoses", "contributors"):
+            raise ValueError(f"group={group!r}: expected diagnoses or contributors")
+        return chosen
+
     def diagnose(self, findings: Findings) -> Diagnosis:
         """Rank the reasons why PT failed in this person.
 
@@ -477,11 +492,12 @@ class DiagnosticModel(Model):
         findings: Findings | None = None,
         kinds: tuple[str, ...] | None = None,
         by: str = "information",
+        causes: tuple[str, ...] | None = None,
     ) -> Generator[NextFinding, Any, Diagnosis]:
         """Questions, most useful first (see `bayesnet.diagnosis.interview.interview`)."""
         from bayesnet.diagnosis.interview import TALK, interview
 
-        return interview(self, findings, TALK if kinds is None else kinds, by)
+        return interview(self, findings, TALK if kinds is None else kinds, by, causes)
 
     @cached_property
     def free_program(self) -> Program:
@@ -505,10 +521,10 @@ class DiagnosticModel(Model):
 
     @cached_property
     def pathways(self) -> Pathways:
-        """What can be done and what it is worth: the model's own `pathways.yaml`."""
-        from bayesnet.diagnosis.pathways import read_pathways
+        """What can be done and what it is worth: `pathways.yaml` beside the model, if it has one."""
+        from bayesnet.diagnosis.pathways import FILE, NO_PATHWAYS, read_pathways
 
-        return read_pathways(self)
+        return read_pathways(self) if (self.document.folder / FILE).exists() else NO_PATHWAYS
 
     def without_outcome_link(self, cause: str) -> Model:
         """The same model with the direct link from `cause` to the outcome removed."""
@@ -525,7 +541,7 @@ class DiagnosticModel(Model):
     def _repr_html_(self) -> str:
         manifest = self.document.manifest
         return (
-            f"<b>{html.escape(manifest.title)}</b> ({html.escape(self.name)} "
+            f"<b>{html.escape(manifest.title or manifest.name)}</b> ({html.escape(self.name)} "
             f"{html.escape(self.version)})<br>{super()._repr_html_()}<br>"
             f"<small>{html.escape(manifest.disclaimer)}</small>"
         )
@@ -537,7 +553,7 @@ def load(name: str | os.PathLike[str] = "pt_failure") -> DiagnosticModel:
     Parameters
     ----------
     name : str or path
-        The name of a shipped model, or a model folder.
+        The name of a shipped model, a model folder, or a model in one YAML file.
 
     Raises
     ------
@@ -549,12 +565,12 @@ def load(name: str | os.PathLike[str] = "pt_failure") -> DiagnosticModel:
     text = os.fspath(name)
     if text in shipped_models():
         return DiagnosticModel(read_model(model_folder(text)))
-    if Path(text).is_dir():
+    if Path(text).is_dir() or (Path(text).is_file() and text.endswith((".yaml", ".yml"))):
         return DiagnosticModel(read_model(text))
     raise ModelFileError(
         [
-            f"no model {text!r}: not a shipped model ({', '.join(shipped_models())}) and not a "
-            f"folder.{did_you_mean(text, shipped_models())}"
+            f"no model {text!r}: not a shipped model ({', '.join(shipped_models())}), not a folder "
+            f"and not a .yaml file.{did_you_mean(text, shipped_models())}"
         ]
     )
 

@@ -27,6 +27,7 @@ import numpy as np
 import bayesnet
 from bayesnet.inference import compile_program, likelihoods_of, run, run_codes
 from bayesnet.inference.conditioned import condition_and_eliminate
+from bayesnet.inference.sampling import forward_samples
 from bayesnet.network import Network, NoisyMax, Table, Variable
 
 HERE = Path(__file__).parent
@@ -39,24 +40,8 @@ STANDARD = ("hepar2", "alarm", "hailfinder", "win95pts")
 
 def simulate(network: Network, n: int, rng: np.random.Generator) -> np.ndarray:
     """N complete patients as state codes, shape (n, variables)."""
-    position = {v: i for i, v in enumerate(network.variables)}
-    codes = np.zeros((n, len(position)), np.int8)
-    for v in network.topological_order:
-        d = network.distributions[v]
-        if isinstance(d, NoisyMax):
-            def draw(rows: np.ndarray) -> np.ndarray:
-                return (rows.cumsum(axis=-1) < rng.random(n)[:, None]).sum(axis=-1)
-
-            got = draw(np.broadcast_to(d.leak, (n, len(d.leak))))
-            for parent, link in zip(d.parents, d.links, strict=True):
-                other = draw(link[codes[:, position[parent]]])
-                got = np.minimum(got, other) if d.toward_first else np.maximum(got, other)
-        else:
-            rows = network.table(v)[tuple(codes[:, position[p]] for p in d.parents)]
-            rows = np.broadcast_to(rows, (n, len(network[v])))
-            got = (rows.cumsum(axis=-1) < rng.random(n)[:, None] * rows.sum(axis=-1)[:, None]).sum(axis=-1)
-        codes[:, position[v]] = np.minimum(got, len(network[v]) - 1)
-    return codes
+    drawn = forward_samples(network, n, rng)
+    return np.stack([drawn[v] for v in network.variables], axis=1).astype(np.int8)
 
 
 def hide(codes: np.ndarray, candidates: np.ndarray, keep: int, rng: np.random.Generator) -> np.ndarray:
@@ -195,6 +180,42 @@ def parameter_draws(model: bayesnet.DiagnosticModel, draws: int) -> float:
     few = {v: [p[:8] for p in t] for v, t in tables.items()}
     run(program, row[:8], model.causes, few, backend="kernels")
     return best_of(lambda: run(program, row, model.causes, tables, backend="kernels"))
+
+
+def answers(model: bayesnet.DiagnosticModel) -> list[dict]:
+    """Seconds of every question about one patient with 20 findings, warm."""
+    from bayesnet.reports.patient import patient_html
+
+    rng = np.random.default_rng(5)
+    network = model.network
+    position = {v: i for i, v in enumerate(network.variables)}
+    seen = np.array([position[v] for v in network.variables
+                     if network[v].role not in ("cause", "mechanism", "outcome")])
+    row = hide(simulate(network, 1, rng), seen, 20, rng)[0]
+    findings = evidence_of(network, row)
+    result = model.diagnose(findings)
+    leader, second = (r.cause for r in result.ranked("diagnoses")[:2])
+    unasked = next(v for v in network.of_role("history") if v not in findings)
+    questions: dict[str, Callable[[], object]] = {
+        "ranked causes (`diagnose`)": lambda: model.diagnose(findings),
+        "why PT failed (`attribution`)": lambda: model.diagnose(findings).attribution,
+        "without two causes (`success_without`)": lambda: result.success_without("hep_nonadherence", "kinesiophobia"),
+        "why this cause (`why`)": lambda: result.why(leader),
+        "why it rather than another": lambda: result.why(leader, second),
+        "what next (`next`)": result.next,
+        "credible intervals, 1,000 draws (`intervals`)": result.intervals,
+        "sensitivity to every parameter (`sensitivity`)": result.sensitivity,
+        "what to do (`actions`)": lambda: model.diagnose(findings).actions,
+        "how soon (`triage`)": lambda: model.diagnose(findings).triage,
+        "what if (`what_if`)": lambda: result.what_if(**{unasked: network[unasked].states[-1]}),
+        "forced (`do`)": lambda: result.do(kinesiophobia="absent"),
+        "the whole report (HTML)": lambda: patient_html(model.diagnose(findings)),
+    }
+    rows = []
+    for name, ask in questions.items():
+        ask()
+        rows.append({"question": name, "ms": best_of(ask, 5) * 1e3})
+    return rows
 
 
 def roofline() -> float:
@@ -344,6 +365,8 @@ def main() -> None:
     wide = [compare_wide("munin1", munin, 10 if quick else 60)]
     say("parameter draws")
     draws = parameter_draws(model, 1000)
+    say("answers")
+    answered = answers(model)
     say("growth")
     grown = growth(quick)
     say("patients")
@@ -375,6 +398,8 @@ def main() -> None:
                      "lazy_ms": ("pyAgrum Lazy, ms", ".1f"), "shafer_ms": ("pyAgrum Shafer-Shenoy, ms", ".1f"),
                      "ratio": ("pyAgrum's best / ours", ".1f")}),
         f"One patient under 1,000 parameter sets at once (pt_failure, every number free): {draws:.2f} s.",
+        "Every question about one patient with 20 findings (pt_failure, warm):",
+        table(answered, {"question": ("question", ""), "ms": ("ms", ",.1f")}),
         "Patients (pt_failure, blocks of 50,000, a fresh process each; memory includes the input, one byte a variable):",
         table(patients, {"patients": ("patients", ",d"), "seconds": ("seconds", ".2f"), "peak_mib": ("peak MiB", ",.0f")}),
         "Growth (synthetic two-level networks, one outcome over all causes, 25 findings a patient):",

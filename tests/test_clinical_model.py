@@ -12,7 +12,7 @@ import bayesnet
 from bayesnet.calibration import solve_leaks, write_leaks
 from bayesnet.reports.model_card import evidence_grade, model_card, read_notes
 from bayesnet.shipped import data_file
-from bayesnet.validation import evaluate, read_cases
+from bayesnet.validation import evaluate, shipped_cases
 from bayesnet.validation.strict import warnings_of
 
 
@@ -154,7 +154,7 @@ def test_four_fifths_of_the_parameters_cite_what_was_read(model):
 
 def test_development_cases_reach_what_is_promised(model):
     """What README and the card claim; the figures there are written by a command."""
-    summary = evaluate(model, read_cases(data_file("cases", "dev_cases.jsonl"), model), "findings").summary()
+    summary = evaluate(model, shipped_cases(model), "findings").summary()
     assert summary["likelihood_ratio"]["top_1"] >= 0.6
     assert summary["likelihood_ratio"]["top_3"] >= 0.75
     assert summary["likelihood_ratio"]["emergency_recall"] >= 0.8
@@ -235,9 +235,8 @@ def test_the_shipped_leaks_are_solved(model):
 
 
 def test_card_has_its_headings_and_is_the_committed_one(model):
-    from bayesnet.shipped import data_file as file
 
-    cases = read_cases(file("cases", "dev_cases.jsonl"), model)
+    cases = shipped_cases(model)
     text = model_card(model, cases, "MODEL_CARD_network.svg")
     for heading in ("Purpose", "What it is not for", "Population and outcome", "Structure",
                     "Evidence", "Causes", "Published results", "Published cases", "Limits",
@@ -250,7 +249,7 @@ def test_card_has_its_headings_and_is_the_committed_one(model):
 
 
 def test_notes_speak_of_known_cases(model):
-    known = {c.id for c in read_cases(data_file("cases", "dev_cases.jsonl"))}
+    known = {c.id for c in shipped_cases()}
     assert set(read_notes(model).misses) <= known
 
 

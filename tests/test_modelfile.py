@@ -150,7 +150,7 @@ def test_the_small_model_answers(folder):
         ("model.yaml", "findings.yaml", "symptoms.yaml", "model.yaml:13: cannot read symptoms.yaml"),
         ("model.yaml", "licence: MIT", "license: MIT",
          "model.yaml:5: unknown key 'license'. Did you mean licence?"),
-        ("model.yaml", "disclaimer: For tests.\n", "", "model.yaml: disclaimer is missing"),
+        ("model.yaml", "name: small\n", "", "model.yaml: name is missing"),
     ],
 )
 def test_an_error_names_file_line_and_key(folder, file, old, new, expected):
@@ -168,6 +168,40 @@ def test_all_errors_of_all_files_are_reported_at_once(folder):
         read_model(folder)
     files = {re.sub(r".*/(\w+\.yaml).*", r"\1", p.where) for p in error.value.problems}
     assert files == {"findings.yaml", "causes.yaml", "outcome.yaml"}
+
+
+def one_file(path: Path) -> Path:
+    """The small model in a single file, without an evidence table."""
+    parts = {"context": RISKS, "cause": CAUSES, "outcome": OUTCOME, "history": FINDINGS}
+    inside = "".join(
+        f"  {role}:\n" + "".join(f"    {line}\n" for line in text.splitlines())
+        for role, text in parts.items()
+    )
+    file = path / "own.yaml"
+    file.write_text("name: own\noutcome: failed\nparts:\n" + inside, encoding="utf-8")
+    return file
+
+
+def test_a_model_in_one_file_is_the_same_network(folder, tmp_path):
+    file = one_file(tmp_path)
+    model = bayesnet.load(file)
+    findings = {"redness": True, "sex": "male"}
+    assert model.diagnose(findings).causes.equals(bayesnet.load(folder).diagnose(findings).causes)
+    assert "Not a medical device" in str(model.diagnose(findings))
+    (tmp_path / "again").mkdir()
+    written = bayesnet.load(write_model(model.document, tmp_path / "again"))
+    assert written.posterior().distributions == model.posterior().distributions
+
+
+def test_an_error_in_one_file_names_its_line(tmp_path):
+    file = one_file(tmp_path)
+    text = file.read_text()
+    line = next(i for i, x in enumerate(text.splitlines(), 1) if "gout: 0.6" in x)
+    file.write_text(text.replace("gout: 0.6", "gowt: 0.6"))
+    with pytest.raises(ModelFileError, match=rf"own\.yaml:{line}.*gowt.*Did you mean gout"):
+        bayesnet.load(file)
+    with pytest.raises(ModelFileError, match=r"not a folder and not a \.yaml file"):
+        bayesnet.load(tmp_path / "none.yaml")
 
 
 def test_a_kept_order_holds_only_for_its_arcs(folder):

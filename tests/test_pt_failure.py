@@ -13,8 +13,7 @@ from oracle import to_pyagrum
 import bayesnet
 from bayesnet.inference import likelihoods_of
 from bayesnet.network import NoisyMax
-from bayesnet.shipped import data_file
-from bayesnet.validation import read_cases
+from bayesnet.validation import shipped_cases
 
 VOCABULARY = yaml.load((Path(__file__).parent / "vocabulary.yaml").read_text(), yaml.BaseLoader)
 
@@ -76,7 +75,7 @@ def test_outcome_hangs_on_every_cause(model):
 @pytest.fixture(scope="module")
 def patients(model):
     """Findings of twelve published cases and eight simulated patients."""
-    cases = read_cases(data_file("cases", "dev_cases.jsonl"))[::5][:12]
+    cases = shipped_cases()[::5][:12]
     found = [c.evidence() for c in cases]
     rng = np.random.default_rng(4)
     for _ in range(8):

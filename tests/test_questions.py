@@ -8,7 +8,6 @@ import math
 import numpy as np
 import pytest
 import test_attribution
-import test_modelfile
 from oracle import joint
 from typer.testing import CliRunner
 
@@ -19,8 +18,8 @@ from bayesnet.diagnosis.interview import Interview
 from bayesnet.diagnosis.pathways import decide, read_pathways, triage
 from bayesnet.diagnosis.uncertainty import sensitivity
 from bayesnet.errors import EvidenceError, ModelFileError
-from bayesnet.shipped import data_file
-from bayesnet.validation import read_cases
+from bayesnet.reports.patient import patient_html, patient_json
+from bayesnet.validation import shipped_cases
 
 PATHWAYS = """\
 unit: days
@@ -49,7 +48,7 @@ rules:
 
 @pytest.fixture
 def small(tmp_path):
-    model = test_attribution.model_of(tmp_path, 1)
+    test_attribution.model_of(tmp_path, 1)
     (tmp_path / "pathways.yaml").write_text(PATHWAYS, encoding="utf-8")
     return bayesnet.load(tmp_path)
 
@@ -131,9 +130,9 @@ def test_rivals_are_those_whose_absence_raises_the_cause(small, oracle):
 
 def test_unknown_causes_are_named(small):
     result = small.diagnose(EVIDENCE)
-    with pytest.raises(EvidenceError, match="no cause 'narow'. Did you mean narrow"):
+    with pytest.raises(EvidenceError, match=r"no cause 'narow'\. Did you mean narrow"):
         result.why("narow")
-    with pytest.raises(EvidenceError, match="no cause 'feer'. Did you mean fear"):
+    with pytest.raises(EvidenceError, match=r"no cause 'feer'\. Did you mean fear"):
         result.sensitivity("feer")
     with pytest.raises(EvidenceError, match="no kind 'storys'"):
         result.next(["storys"])
@@ -259,7 +258,7 @@ def test_where_the_lead_changes(small):
         t = first["flips_at"]
         changed = small.network.replace({"walk": type(d)(d.parents, d.links, np.array([1 - t, t]))})
         p = bayesnet.Model(changed).posterior(None, {**EVIDENCE, **FAILED})
-        rivals = sorted((1 - p[c][small.network[c].states[0]] for c in ("slip", "narrow", "cauda")))
+        rivals = sorted(1 - p[c][small.network[c].states[0]] for c in ("slip", "narrow", "cauda"))
         assert rivals[-1] == pytest.approx(rivals[-2], rel=1e-6)
 
 
@@ -348,12 +347,32 @@ def test_an_interview_can_go_back_and_be_resumed(small):
 def test_the_generator_asks_and_ends(small):
     talk = small.interview({"sex": "male"}, kinds=("history",))
     asked = [next(talk).finding]
-    try:
+    answered = {}
+    with pytest.raises(StopIteration) as stop:  # noqa: PT012
         while True:
+            answered[asked[-1]] = "absent"
             asked.append(talk.send("absent").finding)
-    except StopIteration as stop:
-        assert len(asked) == len(set(asked)) <= 2
-        assert stop.value["narrow"].posterior >= 0
+    assert len(asked) == len(set(asked)) <= 2
+    direct = small.diagnose({"sex": "male", **answered})
+    assert stop.value.value["narrow"].posterior == direct["narrow"].posterior
+
+
+def test_a_model_without_pathways_still_answers_the_rest(tmp_path):
+    model = test_attribution.model_of(tmp_path, 1)
+    result = model.diagnose(EVIDENCE)
+    unasked = model.diagnose({}).next()
+    assert set(unasked["utility"]) == {0.0}
+    assert unasked["information"].max() > 0
+    with pytest.raises(ModelFileError, match=r"does not say what can be done: write pathways\.yaml"):
+        _ = result.triage
+    assert "What to do" not in patient_html(result, draws=20)
+    assert patient_json(result, draws=20)["triage"] is None
+    done = CliRunner().invoke(app, ["model", "check", str(tmp_path), "--json"])
+    assert json.loads(done.stdout)["actions"] == 0
+    (tmp_path / "pathways.yaml").write_text(PATHWAYS.replace("narrow:", "narow:"), encoding="utf-8")
+    broken = CliRunner().invoke(app, ["model", "check", str(tmp_path)])
+    assert broken.exit_code == 2
+    assert "Did you mean narrow" in broken.output
 
 
 # ------------------------------------------------------------------ the shipped model
@@ -361,7 +380,7 @@ def test_the_generator_asks_and_ends(small):
 
 def test_triage_of_the_published_cases(model):
     """Figures are in the README; the misses there are cases whose findings say nothing."""
-    cases = read_cases(data_file("cases", "dev_cases.jsonl"), model)
+    cases = shipped_cases(model)
     urgent = [c for c in cases if c.urgency in ("emergency", "urgent")]
     levels = {c.id: model.diagnose(c.evidence("findings")).triage.level for c in cases}
     caught = sum(levels[c.id] != "routine" for c in urgent)
@@ -420,9 +439,3 @@ def test_report(tmp_path, ending):
     bad = CliRunner().invoke(app, ["diagnose", "--case", "wahl-2013", "--report", str(tmp_path / "r.doc")])
     assert bad.exit_code == 2
     assert "ends in .html, .md or .json" in bad.stderr
-
-
-def test_small_models_without_pathways_say_so(tmp_path):
-    model = bayesnet.load(test_modelfile.write_small(tmp_path))
-    with pytest.raises(ModelFileError, match=r"pathways.yaml: cannot be read"):
-        _ = model.diagnose({}).triage

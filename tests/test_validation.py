@@ -6,8 +6,7 @@ import math
 
 import pytest
 
-from bayesnet.shipped import data_file
-from bayesnet.validation import evaluate, read_cases, wilson_interval
+from bayesnet.validation import evaluate, shipped_cases, wilson_interval
 
 
 @pytest.mark.parametrize(
@@ -20,7 +19,7 @@ def test_wilson_interval(hits, n, low, high):
 
 
 def test_scores_are_what_they_are_called(model):
-    cases = read_cases(data_file("cases", "dev_cases.jsonl"), model)[:6]
+    cases = shipped_cases(model)[:6]
     result = evaluate(model, cases)
     summary = result.summary()
     expected = 0.0
@@ -38,6 +37,6 @@ def test_scores_are_what_they_are_called(model):
 
 
 def test_scope_findings_leaves_tests_out(model):
-    case = next(c for c in read_cases(data_file("cases", "dev_cases.jsonl")) if c.tests)
+    case = next(c for c in shipped_cases() if c.tests)
     assert set(case.tests) <= set(case.evidence("all"))
     assert not set(case.tests) & set(case.evidence("findings"))

@@ -6,13 +6,17 @@ import json
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Annotated, Any, NoReturn
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 from rich.console import Console
 from rich.markup import escape
 
 from bayesnet.errors import BayesnetError
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 app = typer.Typer(
     name="bayesnet",
@@ -47,6 +51,25 @@ def clear_errors() -> Iterator[None]:
         yield
     except BayesnetError as error:
         fail(str(error))
+
+
+def write_figure(draw: Callable[[], Axes], path: Path) -> None:
+    """Draw to a file, never to a window; the file's ending is looked at before anything is computed.
+
+    Raises
+    ------
+    BayesnetError
+        For another ending than .svg, .pdf or .png, or when the file cannot be written.
+    """
+    from bayesnet.viz.save import check_ending, save_figure
+
+    check_ending(path)
+    import matplotlib.pyplot as plt
+
+    plt.switch_backend("agg")
+    axes = draw()
+    save_figure(axes, path)
+    plt.close(axes.get_figure(root=True))
 
 
 def print_json(data: Any) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 from rich.markup import escape
@@ -18,11 +18,9 @@ from bayesnet.cli.common import (
     model_app,
     print_json,
     progress,
+    write_figure,
 )
 from bayesnet.errors import did_you_mean
-
-if TYPE_CHECKING:
-    from bayesnet.model import DiagnosticModel
 
 __all__: list[str] = []
 
@@ -47,6 +45,7 @@ def check_model(
         model = bayesnet.load(path)
         document = model.document
         studies = document.studies
+        actions = model.pathways.actions
     warnings = []
     if strict:
         from bayesnet.validation.strict import warnings_of
@@ -59,7 +58,7 @@ def check_model(
         print_json({
             "model": model.name, "version": model.version, "variables": len(model.network),
             "parameters": len(counted), "cite_a_study_that_was_read": read,
-            "by_definition": len(document.parameters) - len(counted),
+            "by_definition": len(document.parameters) - len(counted), "actions": len(actions),
             "warnings": [str(w) for w in warnings],
         })
         raise typer.Exit(1 if warnings else 0)
@@ -121,6 +120,7 @@ def compare_published(
         "pt_failure"
     ),
     misses: Annotated[bool, typer.Option("--misses", help="Only what is not matched.")] = False,
+    summary: Annotated[bool, typer.Option("--summary", help="Only the totals.")] = False,
     as_json: JsonFlag = False,
 ) -> None:
     """Compare the model with published results that set none of its parameters."""
@@ -156,9 +156,11 @@ def compare_published(
             f"{low:.3g}-{high:.3g}", f"{c.predicted:.3g}",
         )
     out = console()
-    out.print(table)
+    if not summary:
+        out.print(table)
+        out.print()
     out.print(
-        f"\n{matched} of {len(found)} matched: inside the 95 % interval, or within a factor of 1.5 "
+        f"{matched} of {len(found)} matched: inside the 95 % interval, or within a factor of 1.5 "
         "of a ratio printed without one.", soft_wrap=True,
     )
 
@@ -212,32 +214,20 @@ def write_card(
     """Write the model card: purpose, evidence, causes, checks against published results, limits."""
     import bayesnet
     from bayesnet.reports.model_card import model_card
-    from bayesnet.shipped import data_file
-    from bayesnet.validation import read_cases
+    from bayesnet.validation import read_cases, shipped_cases
 
     with clear_errors():
         model = bayesnet.load(path)
-        read = read_cases(cases or data_file("cases", "dev_cases.jsonl"), model)
+        read = read_cases(cases, model) if cases else shipped_cases(model)
         if output is None:
             print(model_card(model, read), end="")  # noqa: T201
             return
         picture = output.with_name(output.stem + "_network.svg")
         try:
             output.write_text(model_card(model, read, picture.name), encoding="utf-8")
-            _draw(model, picture)
+            write_figure(model.plot, picture)
         except OSError as error:
             fail(f"cannot write {error.filename}: {error.strerror}")
-
-
-def _draw(model: DiagnosticModel, path: Path) -> None:
-    import matplotlib
-
-    matplotlib.use("Agg")
-    # The same model gives the same bytes: no date, fixed ids.
-    matplotlib.rcParams["svg.hashsalt"] = "bayesnet"
-    figure = model.plot().get_figure(root=True)
-    assert figure is not None
-    figure.savefig(path, bbox_inches="tight", metadata={"Date": None})
 
 
 @model_app.command("show", epilog="Example:  bayesnet model show pt_failure fever")
@@ -271,6 +261,8 @@ def show_model(
             out.print(escape(v.ask))
         if v.note:
             out.print(f"[dim]{escape(v.note)}[/]")
+        for system, codes in v.codes.items():
+            out.print(f"{system}: {', '.join(codes)}")
         marginal = model.posterior(variable)[variable]
         out.print("Before anything is known: "
                   + ", ".join(f"{s} {p:.4g}" for s, p in marginal.items()))

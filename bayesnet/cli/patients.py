@@ -19,6 +19,7 @@ from bayesnet.cli.common import (
     fail,
     print_json,
     progress,
+    write_figure,
 )
 from bayesnet.errors import did_you_mean
 
@@ -69,6 +70,7 @@ def diagnose(
     """Rank the reasons why PT failed for one patient."""
     import bayesnet
     from bayesnet.diagnosis.patient import read_patient
+    from bayesnet.validation import shipped_case
 
     measure = _measure(by)
     if (patient is None) == (case is None):
@@ -78,8 +80,8 @@ def diagnose(
         published = shipped_case(case) if case is not None else None
         findings = published.evidence() if published else read_patient(str(patient))
         result = loaded.diagnose(findings)
-    if plot is not None:
-        _save_plot(result, plot, top, measure)
+        if plot is not None:
+            write_figure(lambda: result.plot(top=top, by=measure), plot)
     if report is not None:
         from bayesnet.reports.patient import write_report
 
@@ -94,28 +96,6 @@ def diagnose(
         _show_diagnosis(result, published, measure, top)
 
 
-def _save_plot(result: Diagnosis, path: Path, top: int, by: str) -> None:
-    import matplotlib
-
-    matplotlib.use("Agg")
-    axes = result.plot(top=top, by=by)
-    figure = axes.get_figure(root=True)
-    assert figure is not None
-    try:
-        figure.savefig(path, bbox_inches="tight", dpi=160)
-    except (OSError, ValueError) as error:
-        fail(f"cannot write {path}: {error}")
-
-
-def shipped_case(id: str) -> Case:
-    from bayesnet.errors import CaseFileError
-    from bayesnet.shipped import data_file
-    from bayesnet.validation import read_cases
-
-    cases = {c.id: c for c in read_cases(data_file("cases", "dev_cases.jsonl"))}
-    if id not in cases:
-        raise CaseFileError([f"no shipped case {id!r}.{did_you_mean(id, cases)}"])
-    return cases[id]
 
 
 def _bar(p: float, width: int) -> str:
@@ -233,16 +213,15 @@ def evaluate(
 ) -> None:
     """Rank the true cause of published cases, and sum the ranks up."""
     import bayesnet
-    from bayesnet.shipped import data_file
     from bayesnet.validation import evaluate as score
-    from bayesnet.validation import read_cases
+    from bayesnet.validation import read_cases, shipped_cases
     from bayesnet.validation.cases import SCOPES
 
     if scope not in SCOPES:
         fail(f"--scope {scope}: expected {' or '.join(SCOPES)}.{did_you_mean(scope, SCOPES)}")
     with clear_errors():
         loaded = bayesnet.load(model)
-        read = read_cases(cases or data_file("cases", "dev_cases.jsonl"), loaded)
+        read = read_cases(cases, loaded) if cases else shipped_cases(loaded)
         with progress(len(read), "cases") as advance:
             result = score(loaded, read, scope, advance)
     if as_json:
@@ -287,6 +266,14 @@ def _show_evaluation(result: Evaluation, only_totals: bool) -> None:
             cells.append("-" if value is None else f"{value:.2f} ({low:.2f}-{high:.2f})")
         totals.add_row(m.replace("_", " "), *cells)
     out.print(totals)
+    words = {"emergency": "emergencies not called routine", "urgent": "urgent cases not called routine",
+             "routine": "others called routine"}
+    told = [
+        f"{words[level]} {t['right']} of {t['of']} ({t['interval'][0]:.2f}-{t['interval'][1]:.2f})"
+        for level, t in summary["triage"].items()
+    ]
+    if told:
+        out.print("\nTriage: " + "; ".join(told) + ".", soft_wrap=True)
     out.print(
         f"\nlog score {summary['log_score']:.3f} (mean -ln P of the true cause), "
         f"Brier score {summary['brier']:.4f} (all causes); lower is better for both.\n"
@@ -298,14 +285,13 @@ def _show_evaluation(result: Evaluation, only_totals: bool) -> None:
 @app.command(name="cases", epilog="Example:  bayesnet diagnose --case wahl-2013")
 def list_cases() -> None:
     """List the published cases that ship with the package."""
-    from bayesnet.shipped import data_file
-    from bayesnet.validation import read_cases
+    from bayesnet.validation import shipped_cases
 
     table = Table(box=None, pad_edge=False)
     for name in ("id", "true cause", "urgency"):
         table.add_column(name, no_wrap=True)
     table.add_column("summary")
     with clear_errors():
-        for c in read_cases(data_file("cases", "dev_cases.jsonl")):
+        for c in shipped_cases():
             table.add_row(escape(c.id), c.true_causes[0], c.urgency, escape(c.summary))
     console().print(table)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -18,12 +19,15 @@ from bayesnet.cli.common import (
     console,
     fail,
     print_json,
+    progress,
+    write_figure,
 )
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from bayesnet.diagnosis.result import Diagnosis
+    from bayesnet.model import DiagnosticModel
 
 __all__: list[str] = []
 
@@ -38,10 +42,24 @@ ScopeOption = Annotated[
 ]
 
 
-def _diagnosed(patient: str | None, case: str | None, model: str, scope: str = "findings") -> Diagnosis:
+AboutOption = Annotated[
+    str, typer.Option(help="Which causes to learn about: all, diagnoses or contributors.")
+]
+
+
+def _about(model: DiagnosticModel, group: str) -> tuple[str, ...] | None:
+    if group not in ("all", "diagnoses", "contributors"):
+        fail(f"--about {group}: expected all, diagnoses or contributors")
+    return None if group == "all" else model.causes_of(group)
+
+
+def diagnosed(
+    patient: str | None, case: str | None, model: str, scope: str = "findings"
+) -> Diagnosis:
+    """The answer for a patient file or a published case."""
     import bayesnet
-    from bayesnet.cli.patients import shipped_case
     from bayesnet.diagnosis.patient import read_patient
+    from bayesnet.validation import shipped_case
 
     if (patient is None) == (case is None):
         fail("name a patient file (or - for standard input), or a published case with --case ID")
@@ -68,7 +86,7 @@ def _shown(frame: pd.DataFrame, title: str, formats: dict[str, str], rows: int) 
 
 def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:
     return [
-        {str(k): None if isinstance(x, float) and x != x else x for k, x in r.items()}
+        {str(k): None if isinstance(x, float) and math.isnan(x) else x for k, x in r.items()}
         for r in frame.to_dict("records")
     ]
 
@@ -92,7 +110,7 @@ def attribute(
 ) -> None:
     """Divide the failure among its causes: shares that add up, total effects, sufficiency."""
     with clear_errors():
-        diagnosis = _diagnosed(patient, case, model, scope)
+        diagnosis = diagnosed(patient, case, model, scope)
         found = diagnosis.attribution
         names = [c.strip() for c in without.split(",") if c.strip()] if without else []
         joint = diagnosis.success_without(*names) if names else None
@@ -121,10 +139,10 @@ def why(
 ) -> None:
     """What every finding says for and against a cause, in decibans."""
     with clear_errors():
-        diagnosis = _diagnosed(patient, case, model, scope)
+        diagnosis = diagnosed(patient, case, model, scope)
         found = diagnosis.why(cause, over)
-    if plot is not None:
-        _save(found.plot(), plot)
+        if plot is not None:
+            write_figure(found.plot, plot)
     if as_json:
         print_json(found.to_dict())
         return
@@ -143,13 +161,14 @@ def next_(
         typer.Option(help="context, history, examination, questionnaire, programme or test; repeat."),
     ] = None,
     by: Annotated[str, typer.Option(help="information or utility, per unit of burden.")] = "information",
+    about: AboutOption = "all",
     top: Annotated[int, typer.Option(min=1, help="Findings to show.")] = 10,
     as_json: JsonFlag = False,
 ) -> None:
     """What to ask, examine or test next."""
     with clear_errors():
-        diagnosis = _diagnosed(patient, case, model, scope)
-        found = diagnosis.next(kind or None, by)
+        diagnosis = diagnosed(patient, case, model, scope)
+        found = diagnosis.next(kind or None, by, _about(diagnosis.model, about))
     if as_json:
         print_json(_records(found.head(top)))
         return
@@ -175,7 +194,7 @@ def sure(
 ) -> None:
     """Credible intervals, and the parameters on which the answer hangs."""
     with clear_errors():
-        diagnosis = _diagnosed(patient, case, model, scope)
+        diagnosis = diagnosed(patient, case, model, scope)
         intervals = diagnosis.intervals(draws, seed)
         sensitivity = diagnosis.sensitivity(cause)
     if as_json:
@@ -203,23 +222,40 @@ def actions(
     pathways: Annotated[
         Path | None, typer.Option(help="Your own pathways file, with your own utilities.")
     ] = None,
+    every: Annotated[bool, typer.Option("--all", help="Also actions not worth their cost.")] = False,
     as_json: JsonFlag = False,
 ) -> None:
     """How soon, and what to do: triage and the expected utility of every action."""
-    from bayesnet.diagnosis.pathways import actions_frame, decide, read_pathways, triage
+    from bayesnet.diagnosis.pathways import decide, read_pathways, triage
+    from bayesnet.diagnosis.words import percent
 
     with clear_errors():
-        diagnosis = _diagnosed(patient, case, model, scope)
-        paths = read_pathways(diagnosis.model, pathways)
+        diagnosis = diagnosed(patient, case, model, scope)
+        paths = read_pathways(diagnosis.model, pathways) if pathways else diagnosis.model.pathways
         found, level = decide(diagnosis, paths), triage(diagnosis, paths)
     if as_json:
         print_json({"triage": level.to_dict(), "unit": paths.unit,
                     "actions": [a.to_dict() for a in found]})
         return
     console().print(f"[bold]{escape(repr(level))}[/]\n")
-    _shown(actions_frame(found), f"Actions, in {paths.unit}",
-           {"action": "", "urgency": "", "net_benefit": ".1f", "regret_of_waiting": ".1f",
-            "because_of": "", "open": ""}, 30)
+    shown = [a for a in found if every or a.worthwhile]
+    table = Table(title=f"Actions, in {paths.unit}", title_justify="left", box=None, pad_edge=False)
+    table.add_column("action", min_width=26)
+    table.add_column("urgency")
+    for name in ("worth", "lost by waiting"):
+        table.add_column(name, justify="right")
+    table.add_column("mostly for (right from)", min_width=26)
+    table.add_column("first", min_width=16)
+    network = diagnosis.model.network
+    for a in shown:
+        cause = a.reasons[0][0]
+        right = f" ({percent(a.thresholds[cause])})" if cause in a.thresholds else ""
+        table.add_row(escape(a.label), a.urgency, f"{a.net_benefit:.1f}", f"{a.regret_of_waiting:.1f}",
+                      escape(network[cause].name) + right, escape("; ".join(a.open)))
+    console().print(table)
+    if len(shown) < len(found):
+        console().print(f"[dim]{len(found) - len(shown)} other actions are not worth their cost on what is "
+                        "known (--all shows them)[/]")
 
 
 @app.command(epilog="Example:  bayesnet whatif --case wahl-2013 --set fever=present --do kinesiophobia=absent")
@@ -242,7 +278,7 @@ def whatif(
         fail("say what to change: --set finding=state, or --do cause=state")
     pairs = [[_pair(x) for x in xs or ()] for xs in (set_, do)]
     with clear_errors():
-        diagnosis = _diagnosed(patient, case, model, scope)
+        diagnosis = diagnosed(patient, case, model, scope)
         seen = diagnosis.what_if(**dict(pairs[0])) if set_ else None
         forced = diagnosis.do(**dict(pairs[1])) if do else None
     if as_json:
@@ -268,14 +304,6 @@ def _pair(text: str) -> tuple[str, str]:
     return name.strip(), value.strip()
 
 
-def _save(axes: Any, path: Path) -> None:
-    figure = axes.get_figure(root=True)
-    try:
-        figure.savefig(path, bbox_inches="tight", dpi=160)
-    except (OSError, ValueError) as error:
-        fail(f"cannot write {path}: {error}")
-
-
 @app.command(epilog="Example:  bayesnet interview --age 44 --sex female --save talk.json")
 def interview(
     patient: Patient = None,
@@ -284,6 +312,7 @@ def interview(
         list[str] | None, typer.Option(help="What may be asked: history, examination ...; repeat.")
     ] = None,
     by: Annotated[str, typer.Option(help="information or utility.")] = "information",
+    about: AboutOption = "all",
     age: Annotated[int | None, typer.Option(help="Age in years.")] = None,
     sex: Annotated[str | None, typer.Option(help="male or female.")] = None,
     save: Annotated[Path | None, typer.Option(help="Write the interview here when it ends.")] = None,
@@ -297,21 +326,62 @@ def interview(
     with clear_errors():
         loaded = bayesnet.load(model)
         if resume is not None:
-            state = Interview.from_dict(loaded, _saved(resume))
+            state = Interview.from_dict(loaded, saved_interview(resume))
         else:
             start: dict[str, Any] = read_patient(patient) if patient else {}
             start |= {k: v for k, v in (("age", age), ("sex", sex)) if v is not None}
             loaded.diagnose(start)
-            state = Interview(loaded, start, kinds=tuple(kind) if kind else TALK, by=by)
+            state = Interview(loaded, start, kinds=tuple(kind) if kind else TALK, by=by,
+                              causes=_about(loaded, about))
         state = _talk(state)
         result = state.diagnosis
     if save is not None:
         save.write_text(json.dumps(state.to_dict(), indent=2) + "\n", encoding="utf-8")
     console().print(escape(result.summary()))
-    console().print(escape(repr(result.triage)))
+    if not loaded.pathways.empty:
+        console().print(escape(repr(result.triage)))
 
 
-def _saved(path: Path) -> dict[str, Any]:
+@app.command(epilog="Example:  bayesnet rehearse -n 60 --seed 1 --plot rehearsal.png")
+def rehearse(
+    model: ModelOption = "pt_failure",
+    patients: Annotated[int, typer.Option("-n", "--patients", min=1, help="Patients to draw.")] = 60,
+    questions: Annotated[int, typer.Option(min=1, help="Questions to put to each.")] = 60,
+    seed: Annotated[int, typer.Option(help="Same seed, same patients.")] = 0,
+    as_json: JsonFlag = False,
+    plot: Annotated[Path | None, typer.Option(help="Also draw the curves (.png, .svg, .pdf).")] = None,
+) -> None:
+    """Interview simulated patients and count the questions until the reason is in the top three."""
+    import bayesnet
+    from bayesnet.validation.rehearsal import STRATEGIES
+    from bayesnet.validation.rehearsal import rehearse as run_rehearsal
+
+    with clear_errors():
+        loaded = bayesnet.load(model)
+        with progress(patients, "interviews") as done:
+            found = run_rehearsal(loaded, patients, questions, seed=seed, progress=done)
+        if plot is not None:
+            write_figure(found.plot, plot)
+    if as_json:
+        print_json(found.to_dict())
+        return
+    table = Table(title=f"{patients} simulated patients, up to {found.questions} questions each",
+                  title_justify="left", box=None, pad_edge=False)
+    table.add_column("interview")
+    shown = sorted({k for k in (10, 20, 40) if k < found.questions} | {found.questions})
+    for name in ("mean questions", *(f"found after {k}" for k in shown)):
+        table.add_column(name, justify="right")
+    for strategy, words in STRATEGIES.items():
+        share = found.share(strategy)
+        table.add_row(words, f"{found.mean_questions(strategy):.1f}",
+                      *(f"{share[k]:.0%}" for k in shown))
+    console().print(table)
+    console().print("[dim]found: the true reason is among the first three diagnoses; patients never found "
+                    "count with all their questions[/]")
+
+
+def saved_interview(path: Path) -> dict[str, Any]:
+    """What `bayesnet interview --save` wrote."""
     try:
         return dict(json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError) as error:

@@ -27,6 +27,7 @@ one in whom it is absent and therapy succeeded (Pearl 2009, definition 9.2.2).
 from __future__ import annotations
 
 import html
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -42,6 +43,7 @@ from bayesnet.network.factor import FloatArray
 
 if TYPE_CHECKING:
     import pandas as pd
+    from matplotlib.axes import Axes
 
     from bayesnet.diagnosis.result import Diagnosis
     from bayesnet.model import DiagnosticModel
@@ -82,7 +84,7 @@ class CauseShare:
     def to_dict(self) -> dict[str, Any]:
         """Plain data, for JSON; numbers that do not exist are None."""
         found = {k: getattr(self, k) for k in self.__slots__}
-        return {k: None if v != v else v for k, v in found.items()}
+        return {k: None if isinstance(v, float) and math.isnan(v) else v for k, v in found.items()}
 
 
 @dataclass(frozen=True, eq=False)
@@ -133,11 +135,11 @@ class Attribution:
         lines.append(f"  {percent(self.unexplained):>6}  none of the causes in the model")
         return "\n".join(lines)
 
-    def plot(self, ax: Any = None, top: int = 8) -> Any:
-        """Bars of the shares (see `bayesnet.viz.answers_figure.plot_attribution`)."""
-        from bayesnet.viz.answers_figure import plot_attribution
+    def plot(self, ax: Axes | None = None, top: int = 8, theme: str = "light") -> Axes:
+        """Bars of the shares (see `bayesnet.viz.attribution_figure.plot_attribution`)."""
+        from bayesnet.viz.attribution_figure import plot_attribution
 
-        return plot_attribution(self, ax=ax, top=top)
+        return plot_attribution(self, ax=ax, top=top, theme=theme)
 
     def __repr__(self) -> str:
         return self.summary()
@@ -180,7 +182,8 @@ def _failed_row(diagnosis: Diagnosis) -> tuple[TwinNetwork, dict[str, FloatArray
 
 
 def _absent(twin: TwinNetwork, cause: str) -> FloatArray:
-    return np.eye(len(twin.network[f"mend:{cause}"]))[1]
+    mended: FloatArray = np.eye(len(twin.network[f"mend:{cause}"]))[1]
+    return mended
 
 
 def _mended(

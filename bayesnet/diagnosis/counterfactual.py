@@ -27,6 +27,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from bayesnet.diagnosis.necessity import outcome_links
 from bayesnet.inference import Marginals, Program, compile_program, run, stack_rows
@@ -241,10 +242,10 @@ def _other_world(
                 axes[name] = len(names)
                 names.append(name)
                 sizes.append(size)
-    grid = np.indices(sizes[1:])
+    grids: list[npt.NDArray[np.intp]] = list(np.indices(sizes[1:]))
 
-    def at(name: str) -> FloatArray:
-        return grid[axes[name] - 1]
+    def at(name: str) -> npt.NDArray[np.intp]:
+        return grids[axes[name] - 1]
 
     here = tuple(at(p) for p in parents)
     there = []

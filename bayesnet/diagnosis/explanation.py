@@ -150,7 +150,7 @@ class Explanation:
     @property
     def total(self) -> float:
         """Decibans of all findings together: the change of the log odds, the sum of the steps."""
-        return _decibans(self.posterior) - _decibans(self.prior)
+        return float(_decibans(self.posterior) - _decibans(self.prior))
 
     @property
     def overlap(self) -> float:
@@ -219,25 +219,27 @@ class Explanation:
         words = {f.finding: f.words for f in self.findings}
         return ", ".join(words[f] for f in group.findings)
 
-    def plot(self, ax: Axes | None = None, top: int = 12) -> Axes:
-        """Waterfall from the prior to the posterior (`bayesnet.viz.answers_figure`)."""
-        from bayesnet.viz.answers_figure import plot_waterfall
+    def plot(self, ax: Axes | None = None, top: int = 12, theme: str = "light") -> Axes:
+        """Waterfall from the prior to the posterior (`bayesnet.viz.waterfall_figure`)."""
+        from bayesnet.viz.waterfall_figure import plot_waterfall
 
-        return plot_waterfall(self, ax=ax, top=top)
+        return plot_waterfall(self, ax=ax, top=top, theme=theme)
 
     def __repr__(self) -> str:
         lines = [self.sentence(), "", "decibans   finding"]
-        lines += [f"{r.weight:+8.1f}   {r.words}   [{r.path}]" for r in self.table.itertuples()]
+        lines += [
+            f"{r['weight']:+8.1f}   {r['words']}   [{r['path']}]" for r in self.table.to_dict("records")
+        ]
         lines.append(f"{self.total:+8.1f}   all together (the weights above overlap by "
                      f"{self.overlap:+.1f})")
         return "\n".join(lines)
 
     def _repr_html_(self) -> str:
         rows = "".join(
-            f"<tr><td style='text-align:right'>{r.weight:+.1f}</td>"
-            f"<td style='text-align:left'>{html.escape(r.words)}</td>"
-            f"<td style='text-align:left'><small>{html.escape(r.path)}</small></td></tr>"
-            for r in self.table.itertuples()
+            f"<tr><td style='text-align:right'>{r['weight']:+.1f}</td>"
+            f"<td style='text-align:left'>{html.escape(r['words'])}</td>"
+            f"<td style='text-align:left'><small>{html.escape(r['path'])}</small></td></tr>"
+            for r in self.table.to_dict("records")
         )
         return (
             f"<p>{html.escape(self.sentence())}</p><table><tr><th>decibans</th>"
@@ -246,9 +248,10 @@ class Explanation:
         )
 
 
-def _decibans(p: float | FloatArray) -> Any:
+def _decibans(p: float | FloatArray) -> FloatArray:
     with np.errstate(divide="ignore"):
-        return 10 * (np.log10(p) - np.log10(1 - np.asarray(p)))
+        odds: FloatArray = 10 * (np.log10(p) - np.log10(1 - np.asarray(p)))
+    return odds
 
 
 def _asked(diagnosis: Diagnosis) -> tuple[dict[str, FloatArray], dict[str, FloatArray]]:

@@ -86,7 +86,8 @@ class NextFinding:
 
 def _entropy(p: FloatArray) -> FloatArray:
     with np.errstate(divide="ignore", invalid="ignore"):
-        return -np.where(p > 0, p * np.log2(p), 0.0).sum(-1)
+        bits: FloatArray = np.where(p > 0, -p * np.log2(p), 0.0)
+    return np.asarray(bits.sum(-1))
 
 
 def _candidates(
@@ -107,6 +108,8 @@ def _decisions(
 ) -> tuple[FloatArray, FloatArray]:
     """Net benefits, shape `(rows, actions)`, and a number that names the decision of each row."""
     net = causes @ gains.T - costs
+    if not net.shape[1]:
+        return net, np.zeros(len(net))
     best = np.where(net.max(1) > 0, net.argmax(1), -1)
     level = np.where(net > 0, urgency, len(LEVELS)).min(1)
     return net, best * 10 + level
@@ -159,7 +162,7 @@ def next_findings(
     weight = np.exp(found.log_evidence - found.log_evidence[0])
     # A state of probability zero has no posterior; it counts for nothing.
     posteriors = {c: np.nan_to_num(found.posteriors[c]) for c in model.causes}
-    entropy = sum(_entropy(posteriors[c]) for c in counted)
+    entropy = np.sum([_entropy(posteriors[c]) for c in counted], axis=0)
     gains, costs = gain_matrix(model, paths)
     urgency = np.array([LEVELS.index(a.urgency) for a in paths.actions.values()])
     together = np.concatenate([posteriors[c] for c in model.causes], axis=1)

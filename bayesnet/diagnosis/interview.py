@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +10,8 @@ from bayesnet.diagnosis.information import NextFinding, next_findings
 from bayesnet.errors import EvidenceError
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
     from bayesnet.diagnosis.result import Diagnosis
     from bayesnet.model import DiagnosticModel
 
@@ -38,6 +40,8 @@ class Interview:
         What may be asked (`bayesnet.diagnosis.information.KINDS`).
     by : str
         `information` or `utility`.
+    causes : tuple of str, optional
+        Causes the information is about; all by default.
     """
 
     model: DiagnosticModel = field(repr=False)
@@ -45,6 +49,7 @@ class Interview:
     asked: tuple[str, ...] = ()
     kinds: tuple[str, ...] = TALK
     by: str = "information"
+    causes: tuple[str, ...] | None = None
 
     @property
     def diagnosis(self) -> Diagnosis:
@@ -53,7 +58,7 @@ class Interview:
 
     def candidates(self) -> tuple[NextFinding, ...]:
         """Questions still open, most useful first."""
-        found = next_findings(self.diagnosis, self.kinds, self.by)
+        found = next_findings(self.diagnosis, self.kinds, self.by, self.causes)
         return tuple(f for f in found if f.finding not in self.asked)
 
     def question(self) -> NextFinding | None:
@@ -92,12 +97,20 @@ class Interview:
         known = {v: x for v, x in self.findings.items() if v != self.asked[-1]}
         return replace(self, findings=known, asked=self.asked[:-1])
 
+    def plot(
+        self, ax: Axes | None = None, causes: Sequence[str] | int = 5, theme: str = "light"
+    ) -> Axes:
+        """Draw the probabilities after each answer (`bayesnet.viz.interview_figure`)."""
+        from bayesnet.viz.interview_figure import plot_interview
+
+        return plot_interview(self, ax=ax, causes=causes, theme=theme)
+
     def to_dict(self) -> dict[str, Any]:
         """Plain data, to save and resume."""
         return {
             "model": self.model.name, "version": self.model.version,
             "findings": dict(self.findings), "asked": list(self.asked), "kinds": list(self.kinds),
-            "by": self.by,
+            "by": self.by, "causes": None if self.causes is None else list(self.causes),
         }
 
     @classmethod
@@ -115,7 +128,7 @@ class Interview:
             )
         return cls(
             model, dict(data["findings"]), tuple(data["asked"]), tuple(data["kinds"]),
-            str(data["by"]),
+            str(data["by"]), None if data.get("causes") is None else tuple(data["causes"]),
         )
 
 
@@ -124,6 +137,7 @@ def interview(
     findings: Mapping[str, Any] | None = None,
     kinds: tuple[str, ...] = TALK,
     by: str = "information",
+    causes: tuple[str, ...] | None = None,
 ) -> Generator[NextFinding, Any, Diagnosis]:
     """Questions, most useful first: send each answer back (None for "don't know").
 
@@ -133,7 +147,7 @@ def interview(
     >>> question = next(talk)                        # doctest: +SKIP
     >>> question = talk.send("present")              # doctest: +SKIP
     """
-    state = Interview(model, dict(findings or {}), kinds=kinds, by=by)
+    state = Interview(model, dict(findings or {}), kinds=kinds, by=by, causes=causes)
     while (question := state.question()) is not None:
         state = state.answer(question.finding, (yield question))
     return state.diagnosis

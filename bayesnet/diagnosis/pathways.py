@@ -97,6 +97,24 @@ class Pathways(BaseModel):
         extra = self.burdens.model_extra or {}
         return float(extra.get(role, 0.05))
 
+    @property
+    def empty(self) -> bool:
+        """Whether nothing can be said about what to do: the model has no pathways."""
+        return not self.actions and not self.rules
+
+
+#: Of a model without a pathways file: every finding costs the same, and there is nothing to do.
+NO_PATHWAYS = Pathways(unit="", burdens=_Burdens(), actions={})
+
+
+def _needed(pathways: Pathways, model: DiagnosticModel) -> Pathways:
+    if pathways.empty:
+        raise ModelFileError([Problem(
+            f"the model {model.name} does not say what can be done: write {FILE} beside its "
+            "model.yaml, or give a file of your own (read_pathways(model, path); --pathways FILE)"
+        )])
+    return pathways
+
 
 def read_pathways(model: DiagnosticModel, path: str | os.PathLike[str] | None = None) -> Pathways:
     """Read the pathways of a model, its own by default.
@@ -124,7 +142,8 @@ def read_pathways(model: DiagnosticModel, path: str | os.PathLike[str] | None = 
 
 
 def _problems(model: DiagnosticModel, found: Pathways, source: Source) -> list[Problem]:
-    network, problems = model.network, []
+    network = model.network
+    problems: list[Problem] = []
     studies = model.document.studies
 
     def check_findings(answers: Mapping[str, Any], name: str, where: str) -> None:
@@ -261,9 +280,15 @@ def _standing_in_the_way(
 
 
 def decide(diagnosis: Diagnosis, pathways: Pathways | None = None) -> tuple[ActionResult, ...]:
-    """Every action with its expected net benefit, best first within each urgency."""
+    """Every action with its expected net benefit, best first within each urgency.
+
+    Raises
+    ------
+    ModelFileError
+        When the model has no pathways.
+    """
     model = diagnosis.model
-    paths = pathways or model.pathways
+    paths = _needed(pathways or model.pathways, model)
     vectors = likelihoods_of(model.network, diagnosis.findings)
     results = []
     for id, action in paths.actions.items():
@@ -344,12 +369,17 @@ def triage(diagnosis: Diagnosis, pathways: Pathways | None = None) -> Triage:
 
     A rule fires only on findings that are known; no probability lowers what a rule has said. The
     answer never says that a person is safe: a level of routine lists what is still unknown.
+
+    Raises
+    ------
+    ModelFileError
+        When the model has no pathways.
     """
     from bayesnet.diagnosis.words import percent
 
     model = diagnosis.model
     network = model.network
-    paths = pathways or model.pathways
+    paths = _needed(pathways or model.pathways, model)
     vectors = likelihoods_of(network, diagnosis.findings)
     fired: list[tuple[int, str]] = []
     missing: dict[str, int] = {}
@@ -370,7 +400,7 @@ def triage(diagnosis: Diagnosis, pathways: Pathways | None = None) -> Triage:
     for r in decide(diagnosis, paths):
         rank = LEVELS.index(r.urgency)
         if r.worthwhile and rank < LEVELS.index("routine"):
-            cause, part = r.reasons[0]
+            cause, _ = r.reasons[0]
             fired.append((
                 rank,
                 f"{r.label} is worth it by its expected gain ({r.gain:.0f} against a cost of "

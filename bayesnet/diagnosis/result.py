@@ -18,9 +18,9 @@ from bayesnet.network import NoisyMax
 from bayesnet.network.factor import FloatArray
 
 if TYPE_CHECKING:
-    import pandas as pd
     from pathlib import Path
 
+    import pandas as pd
     from matplotlib.axes import Axes
 
     from bayesnet.diagnosis.attribution import Attribution
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from bayesnet.explorer.widget import Explorer
     from bayesnet.model import DiagnosticModel
 
-__all__ = ["FAMILY_GROUPS", "MEASURES", "CauseResult", "Diagnosis", "diagnose"]
+__all__ = ["FAMILY_GROUPS", "MEASURES", "CauseResult", "Diagnosis", "diagnose", "group_of"]
 
 #: Contributors (missed exercises, fear ...) are present in half of all patients, diagnoses in few;
 #: ranked in one list, the first would bury the second.
@@ -42,6 +42,11 @@ FAMILY_GROUPS = {
     "programme": "contributors",
 }
 MEASURES = ("necessity", "posterior", "likelihood_ratio")
+
+
+def group_of(family: str) -> str:
+    """`diagnoses` or `contributors`, by the family of a cause."""
+    return FAMILY_GROUPS.get(family, "diagnoses")
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,12 +237,15 @@ class Diagnosis:
         return sensitivity(self, cause)
 
     def next(
-        self, kinds: Iterable[str] | None = None, by: str = "information"
+        self,
+        kinds: Iterable[str] | None = None,
+        by: str = "information",
+        causes: Iterable[str] | None = None,
     ) -> pd.DataFrame:
         """What to ask, examine or test next (see `bayesnet.diagnosis.information`)."""
         from bayesnet.diagnosis.information import next_findings, worth_asking
 
-        return worth_asking(next_findings(self, kinds, by))
+        return worth_asking(next_findings(self, kinds, by, causes))
 
     def what_if(self, **findings: Any) -> pd.DataFrame:
         """The causes beside those of the same patient with other findings (None: not known)."""
@@ -295,11 +303,29 @@ class Diagnosis:
 
         return Explorer(self.model, self.findings)
 
-    def plot(self, ax: Axes | None = None, top: int = 8, by: str = "necessity") -> Axes:
+    def plot(
+        self, ax: Axes | None = None, top: int = 8, by: str = "necessity",
+        intervals: Intervals | bool = False, theme: str = "light",
+    ) -> Axes:
         """Draw the leading causes (see `bayesnet.viz.causes_figure.plot_causes`)."""
         from bayesnet.viz.causes_figure import plot_causes
 
-        return plot_causes(self, ax=ax, top=top, by=by)
+        return plot_causes(self, ax=ax, top=top, by=by, intervals=intervals, theme=theme)
+
+    def plot_network(self, ax: Axes | None = None, causes: int = 6, theme: str = "light") -> Axes:
+        """Draw the part of the network that matters (`bayesnet.viz.patient_network_figure`)."""
+        from bayesnet.viz.patient_network_figure import plot_patient_network
+
+        return plot_patient_network(self, ax=ax, causes=causes, theme=theme)
+
+    def plot_next(
+        self, ax: Axes | None = None, kinds: Iterable[str] | None = None, by: str = "information",
+        top: int = 10, theme: str = "light",
+    ) -> Axes:
+        """Draw what to find out next (`bayesnet.viz.next_figure.plot_next`)."""
+        from bayesnet.viz.next_figure import plot_next
+
+        return plot_next(self, ax=ax, kinds=kinds, by=by, top=top, theme=theme)
 
     def summary(self, top: int = 5) -> str:
         """A few plain sentences and the leading causes."""
@@ -396,7 +422,7 @@ def diagnose(model: DiagnosticModel, findings: Findings) -> Diagnosis:
                 cause=c,
                 label=variable.name,
                 family=variable.group,
-                group=FAMILY_GROUPS.get(variable.group, "diagnoses"),
+                group=group_of(variable.group),
                 posterior=float(posterior[c][1:].sum()),
                 prior=float(priors[c][1:].sum()),
                 likelihood_ratio=likelihood_ratio(posterior[c], priors[c]),

@@ -219,8 +219,9 @@ def draw_parameters(model: DiagnosticModel, n: int = 1000, seed: int = 0) -> Dra
         rows = _rows_of(network, p)
         if rows is not None:
             for part, index in rows:
-                base = tables[p.variable][part][(0, *index)]
-                tables[p.variable][part][(slice(None), *index)] = _drawn_rows(
+                base = tables[p.variable][part][0][index]
+                every: tuple[slice | int, ...] = (slice(None), *index)
+                tables[p.variable][part][every] = _drawn_rows(
                     base, p.spread, n, generator
                 )
             continue
@@ -233,8 +234,8 @@ def draw_parameters(model: DiagnosticModel, n: int = 1000, seed: int = 0) -> Dra
         else:
             i = d.risk_factors.index(p.key[0])
             ratios[p.variable][i] = _drawn_ratio(d.odds_ratios[i], p.spread, n, generator)
-    for v in prevalences:
-        tables[v] = [_odds_ratio_draws(network, v, prevalences[v], ratios[v])]
+    for v, drawn in prevalences.items():
+        tables[v] = [_odds_ratio_draws(network, v, drawn, ratios[v])]
     return Draws(n, seed, model.free_program, tables)
 
 
@@ -297,11 +298,11 @@ class Intervals:
         lines = []
         for group, (cause, p) in self.top.items():
             lines.append(f"{group}: {cause} leads in {percent(p)} of the draws")
-        for r in self.table[self.table["posterior"] > 0.01].head(12).itertuples():
+        for r in self.table[self.table["posterior"] > 0.01].head(12).to_dict("records"):
             lines.append(
-                f"  {r.cause}: present {percent(r.posterior)} ({percent(r.posterior_low)} to "
-                f"{percent(r.posterior_high)}), failed because of it {percent(r.necessity)} "
-                f"({percent(r.necessity_low)} to {percent(r.necessity_high)})"
+                f"  {r['cause']}: present {percent(r['posterior'])} ({percent(r['posterior_low'])} to "
+                f"{percent(r['posterior_high'])}), failed because of it {percent(r['necessity'])} "
+                f"({percent(r['necessity_low'])} to {percent(r['necessity_high'])})"
             )
         return "\n".join(lines)
 
@@ -320,9 +321,9 @@ def intervals(
     failed = outcome is not None and (
         outcome not in diagnosis.findings or (told is not None and told[0] == 0)
     )
-    rows = [vectors if told is None else {**vectors, outcome: told}]
-    if failed:
-        assert outcome is not None
+    if outcome is None or not failed:
+        rows = [vectors if told is None or outcome is None else {**vectors, outcome: told}]
+    else:
         rows = [{**vectors, outcome: np.array([0.0, 1.0])}, {**vectors, outcome: np.array([1.0, 0.0])}]
     likelihood = np.repeat(stack_rows(drawn.program, rows), drawn.n, axis=0)
     tables = {
@@ -390,12 +391,14 @@ class Sensitivity:
         if there is one in [0, 1]), `where`.
     functions : dict parameter -> SensitivityFunction
         For the parameters in which the posterior is a ratio of linear functions.
+    model : DiagnosticModel
     """
 
     cause: str
     posterior: float
     table: pd.DataFrame
     functions: Mapping[str, SensitivityFunction] = field(repr=False)
+    model: DiagnosticModel = field(repr=False)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data, for JSON."""
@@ -408,11 +411,11 @@ class Sensitivity:
             ],
         }
 
-    def plot(self, ax: Axes | None = None, top: int = 12) -> Axes:
-        """A tornado chart (`bayesnet.viz.answers_figure.plot_tornado`)."""
-        from bayesnet.viz.answers_figure import plot_tornado
+    def plot(self, ax: Axes | None = None, top: int = 12, theme: str = "light") -> Axes:
+        """A tornado chart (`bayesnet.viz.tornado_figure.plot_tornado`)."""
+        from bayesnet.viz.tornado_figure import plot_tornado
 
-        return plot_tornado(self, ax=ax, top=top)
+        return plot_tornado(self, ax=ax, top=top, theme=theme)
 
 
 def _range(p: float, spread: Any) -> tuple[float, float]:
@@ -501,7 +504,7 @@ def sensitivity(diagnosis: Diagnosis, cause: str | None = None) -> Sensitivity:
         "parameter", "value", "low", "high", "posterior_low", "posterior_high", "swing",
         "flips_at", "where",
     ]).sort_values("swing", ascending=False, ignore_index=True)
-    return Sensitivity(chosen, float(present[chosen][0]), table, functions)
+    return Sensitivity(chosen, float(present[chosen][0]), table, functions, model)
 
 
 def _flip(
@@ -538,7 +541,7 @@ def _jobs(
             d = network.distributions[v]
             neutral = d.neutral if isinstance(d, NoisyMax) else 0
             for s in range(len(row)):
-                if s == neutral or row[s] in (0.0, 1.0) or (len(row) == 2 and s == neutral):
+                if s == neutral or row[s] in (0.0, 1.0):
                     continue
                 low, high = _range(float(row[s]), p.spread)
                 ends = []

@@ -10,7 +10,13 @@ from bayesnet.network import Variable
 if TYPE_CHECKING:
     from bayesnet.diagnosis.result import CauseResult, Diagnosis
 
-__all__ = ["finding_words", "name_of", "percent", "ratio", "summary"]
+__all__ = ["FAMILIES", "finding_words", "headline", "name_of", "percent", "ratio", "summary"]
+
+#: Titles of the families of causes, in the order in which they are shown.
+FAMILIES = {
+    "underlying": "Underlying disease", "structural": "Structural damage",
+    "psychosocial": "The person", "programme": "Programme and daily life", "fallback": "Fallback",
+}
 
 
 def percent(p: float) -> str:
@@ -24,6 +30,16 @@ def percent(p: float) -> str:
     if p > 0.999:
         return ">99.9 %"
     return f"{100 * p:.1f} %" if p < 0.1 or p > 0.99 else f"{100 * p:.0f} %"
+
+
+def headline(diagnosis: Diagnosis) -> str:
+    """The title of a figure, for example `Why PT failed, given 12 findings`."""
+    n = sum(x is not None and v != diagnosis.model.outcome for v, x in diagnosis.findings.items())
+    failed = any(not math.isnan(r.necessity) for r in diagnosis.results)
+    return (
+        f"{'Why PT failed' if failed else 'Probable causes'}, given "
+        f"{n or 'no'} finding{'s' if n > 1 else ''}"
+    )
 
 
 def ratio(x: float) -> str:
@@ -62,6 +78,8 @@ def summary(diagnosis: Diagnosis, top: int) -> str:
              f"{diagnosis.model.version})"]
     for group in ("diagnoses", "contributors"):
         ranked = diagnosis.ranked(group)[:top]
+        if not ranked:
+            continue
         width = max(len(name_of(r)) for r in ranked)
         lines.append(f"\n{group.capitalize():<{width}}  because of it  probability  before    LR")
         lines += [

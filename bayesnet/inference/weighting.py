@@ -13,7 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from bayesnet.network import Network, NoisyMax
+from bayesnet.inference.sampling import draw_states, given_parents
+from bayesnet.network import Network
 from bayesnet.network.factor import FloatArray
 
 __all__ = ["Estimate", "weighted_samples"]
@@ -40,29 +41,6 @@ class Estimate:
     standard_errors: dict[str, FloatArray]
     log_evidence: float
     effective_samples: float
-
-
-def _draw(rows: FloatArray, rng: np.random.Generator) -> npt.NDArray[np.intp]:
-    edges = rows.cumsum(axis=-1)
-    u = rng.random((*rows.shape[:-1], 1)) * edges[..., -1:]
-    drawn: npt.NDArray[np.intp] = np.minimum((edges <= u).sum(axis=-1), rows.shape[-1] - 1)
-    return drawn
-
-
-def _given_parents(
-    network: Network, variable: str, states: Mapping[str, npt.NDArray[np.intp]], n: int
-) -> FloatArray:
-    """P(variable | parents) of every patient, shape (n, states)."""
-    d = network.distributions[variable]
-    if not isinstance(d, NoisyMax):
-        row = network.table(variable)[tuple(states[p] for p in d.parents)]
-        return np.broadcast_to(row, (n, row.shape[-1]))
-    # Cumulative products of the contributions (Diez & Galan 2003).
-    flip = slice(None, None, -1) if d.toward_first else slice(None)
-    total = np.broadcast_to(d.leak[flip].cumsum(), (n, len(d.leak)))
-    for parent, link in zip(d.parents, d.links, strict=True):
-        total = total * link[:, flip].cumsum(axis=1)[states[parent]]
-    return np.maximum(np.diff(total, axis=1, prepend=0), 0)[:, flip]
 
 
 def weighted_samples(
@@ -104,13 +82,13 @@ def weighted_samples(
         weight = np.ones(n)
         states: dict[str, npt.NDArray[np.intp]] = {}
         for v in order:
-            rows = _given_parents(network, v, states, n)
+            rows = given_parents(network, v, states, n)
             if v in vectors:
                 rows = rows * vectors[v]
                 mass = rows.sum(axis=1)
                 weight *= mass
                 rows = np.where(mass[:, None] > 0, rows, 1.0)
-            states[v] = _draw(rows, rng)
+            states[v] = draw_states(rows, rng)
         total += float(weight.sum())
         total_squares += float((weight**2).sum())
         for v in wanted:

@@ -150,7 +150,9 @@ class ModelDocument:
 
     @cached_property
     def studies(self) -> Mapping[str, StudyFigure]:
-        """The evidence table that the parameters cite."""
+        """The evidence table that the parameters cite; empty if the model names none."""
+        if self.manifest.studies is None:
+            return {}
         return read_studies(self.folder / self.manifest.studies)
 
 
@@ -516,14 +518,12 @@ def _read_variable(
     )
 
 
-def _read_manifest(folder: Path, shown: str) -> tuple[Manifest, Source]:
-    path = folder / "model.yaml"
-    name = os.path.join(shown, "model.yaml")
+def _read_manifest(path: Path, shown: str) -> tuple[Manifest, Source]:
     try:
-        source = read_yaml(path, name)
+        source = read_yaml(path, shown)
     except OSError as error:
         raise ModelFileError(
-            [Problem(f"cannot be read ({error.strerror}); a model is a folder with model.yaml", name)]
+            [Problem(f"cannot be read ({error.strerror}); a model is a folder with model.yaml", shown)]
         ) from error
     if source.problems:
         raise ModelFileError(source.problems)
@@ -533,64 +533,84 @@ def _read_manifest(folder: Path, shown: str) -> tuple[Manifest, Source]:
         raise ModelFileError(problems_of(error, source)) from error
 
 
-def read_model(folder: str | os.PathLike[str]) -> ModelDocument:
-    """Read a model folder.
+def _read_parts(
+    manifest: Manifest, source: Source, root: Path, shown: str, problems: list[Problem]
+) -> Iterator[tuple[str, Source | None]]:
+    """Role and source of every part; None for a file that cannot be read."""
+    for role, part in manifest.parts.items():
+        if isinstance(part, Mapping):
+            yield role, source.part("parts", role)
+            continue
+        for i, file in enumerate(part):
+            try:
+                yield role, read_yaml(root / file, os.path.join(shown, file))
+            except OSError as error:
+                problems.append(
+                    Problem(
+                        f"cannot read {file}: {error.strerror}", source.where("parts", role, str(i))
+                    )
+                )
+                yield role, None
+
+
+def read_model(path: str | os.PathLike[str]) -> ModelDocument:
+    """Read a model folder, or a model in a single file.
 
     Parameters
     ----------
-    folder : path
-        Holds `model.yaml` and the files it lists.
+    path : path
+        A folder that holds `model.yaml` and the files it lists, or one YAML file whose `parts` hold
+        the variables themselves.
 
     Raises
     ------
     ModelFileError
         With every problem of every file, each with file and line.
     """
-    shown = os.fspath(folder)
-    root = Path(folder)
-    manifest, manifest_source = _read_manifest(root, shown)
+    shown = os.fspath(path)
+    root = Path(path)
+    if root.is_file():
+        manifest, manifest_source = _read_manifest(root, shown)
+        root, shown = root.parent, os.path.dirname(shown)
+    else:
+        manifest, manifest_source = _read_manifest(
+            root / "model.yaml", os.path.join(shown, "model.yaml")
+        )
     problems: list[Problem] = []
-    try:
-        studies = read_studies(root / manifest.studies)
-    except ModelFileError as error:
-        raise ModelFileError(
-            [Problem(str(error), manifest_source.where("studies"))]
-        ) from error
+    studies: Mapping[str, StudyFigure] = {}
+    if manifest.studies is not None:
+        try:
+            studies = read_studies(root / manifest.studies)
+        except ModelFileError as error:
+            raise ModelFileError(
+                [Problem(str(error), manifest_source.where("studies"))]
+            ) from error
     specs: dict[str, tuple[Variable, VariableSpec, Source]] = {}
     broken: set[str] = set()
     unreadable = False
-    for role, files in manifest.parts.items():
-        for i, file in enumerate(files):
-            try:
-                source = read_yaml(root / file, os.path.join(shown, file))
-            except OSError as error:
+    for role, source in _read_parts(manifest, manifest_source, root, shown, problems):
+        if source is None:
+            unreadable = True
+            continue
+        problems += source.problems
+        unreadable |= bool(source.problems) and not isinstance(source.data, Mapping)
+        if source.data is None and not source.problems:
+            problems.append(Problem("is empty", source.path))
+        if not isinstance(source.data, Mapping):
+            if source.data is not None:
+                problems.append(Problem("must be a mapping of variable ids", source.path))
+            continue
+        for id, data in source.data.items():
+            if id in specs or id in broken:
                 problems.append(
-                    Problem(
-                        f"cannot read {file}: {error.strerror}",
-                        manifest_source.where("parts", role, str(i)),
-                    )
+                    Problem(f"{id}: is defined twice", source.where(id))
                 )
-                unreadable = True
                 continue
-            problems += source.problems
-            unreadable |= bool(source.problems) and not isinstance(source.data, Mapping)
-            if source.data is None and not source.problems:
-                problems.append(Problem("is empty", source.path))
-            if not isinstance(source.data, Mapping):
-                if source.data is not None:
-                    problems.append(Problem("must be a mapping of variable ids", source.path))
-                continue
-            for id, data in source.data.items():
-                if id in specs or id in broken:
-                    problems.append(
-                        Problem(f"{id}: is defined twice", source.where(id))
-                    )
-                    continue
-                found = _read_variable(id, data, role, source, problems)
-                if found is None:
-                    broken.add(id)
-                else:
-                    specs[id] = (*found, source)
+            found = _read_variable(id, data, role, source, problems)
+            if found is None:
+                broken.add(id)
+            else:
+                specs[id] = (*found, source)
     if unreadable:
         # Everything defined in the missing parts would look unknown.
         raise ModelFileError(problems)

@@ -241,9 +241,9 @@ class SensitivitySpecificitySpec(Provenance):
 class VariableSpec(_Strict):
     """One variable: what it is, and how it depends on its parents."""
 
-    label: Words
+    label: str = ""
     ask: str = ""
-    group: Words
+    group: str = ""
     states: list[Words] | None = Field(None, min_length=2)
     unit: str = ""
     bins: list[float] | None = None
@@ -271,23 +271,26 @@ class VariableSpec(_Strict):
 
 
 class Manifest(_Strict):
-    """model.yaml: what the model is and which files make it."""
+    """model.yaml: what the model is and which files make it.
+
+    A model may also be a single file: its parts then hold the variables instead of naming files.
+    """
 
     name: Words
-    title: Words
-    version: Words
-    population: Words
-    licence: Words
-    disclaimer: Words
+    title: str = ""
+    version: Words = "0"
+    population: Words = "not stated"
+    licence: Words = "not stated"
+    disclaimer: Words = "For education and research. Not a medical device."
     outcome: Words | None = Field(None, description="The variable that diagnosis conditions on.")
-    studies: Words = Field(description="The evidence table, relative to this file.")
+    studies: Words | None = Field(None, description="The evidence table, relative to this file.")
     parts: dict[
         Literal[
             "context", "cause", "mechanism", "outcome", "history", "examination", "test",
             "questionnaire", "programme",
         ],
-        list[Words],
-    ] = Field(description="Files that define the variables, by role, in display order.")
+        list[Words] | dict[Words, Any],
+    ] = Field(description="Variables by role, in display order: files, or the blocks themselves.")
 
 
 def problems_of(error: ValidationError, source: Source, at: Iterable[str] = ()) -> list[Problem]:

@@ -38,6 +38,15 @@ class Source:
     lines: Mapping[tuple[str, ...], int]
     problems: tuple[Problem, ...] = field(default=())
 
+    def part(self, *keys: str) -> Source:
+        """The entry at `keys` as a source of its own, on the same lines of the same file."""
+        data = self.data
+        for k in keys:
+            data = data[k]
+        n = len(keys)
+        inside = {p[n:]: line for p, line in self.lines.items() if len(p) > n and p[:n] == keys}
+        return Source(self.path, data, inside)
+
     def where(self, *keys: object) -> str:
         """`file:line` of the entry at `keys`, or of its nearest known ancestor."""
         path = tuple(str(k) for k in keys)

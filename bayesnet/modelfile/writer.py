@@ -57,8 +57,10 @@ def write_model(document: ModelDocument, folder: str | os.PathLike[str]) -> Path
         parts[role] = [f"{role}.yaml"]
         (root / f"{role}.yaml").write_text(_dump(blocks), encoding="utf-8")
     manifest = document.manifest.model_dump(exclude_none=True)
-    table = (document.folder / document.manifest.studies).resolve()
-    manifest |= {"parts": parts, "studies": os.path.relpath(table, root.resolve())}
+    manifest["parts"] = parts
+    if document.manifest.studies is not None:
+        table = (document.folder / document.manifest.studies).resolve()
+        manifest["studies"] = os.path.relpath(table, root.resolve())
     (root / "model.yaml").write_text(_dump(manifest), encoding="utf-8")
     return root
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from bayesnet.diagnosis.words import percent, ratio
+from bayesnet.diagnosis.words import FAMILIES, percent, ratio
 from bayesnet.errors import ModelFileError, Problem
 from bayesnet.modelfile.reader import Parameter
 from bayesnet.validation.cases import Case, Evaluation, evaluate
@@ -42,10 +42,6 @@ _DESIGNS = {
 }
 #: An answer that fewer give is not listed as speaking against a cause.
 COMMON = 0.1
-FAMILIES = {
-    "underlying": "Underlying disease", "structural": "Structural damage",
-    "psychosocial": "The person", "programme": "Programme and daily life", "fallback": "Fallback",
-}
 
 
 @dataclass(frozen=True)
@@ -116,7 +112,7 @@ def model_card(model: DiagnosticModel, cases: Sequence[Case], picture: str | Non
     notes = read_notes(model)
     manifest = model.document.manifest
     parts = [
-        f"# Model card: {manifest.title}",
+        f"# Model card: {manifest.title or manifest.name}",
         f"`{model.name}` {model.version}, licence {manifest.licence}. Written by "
         f"`bayesnet model card`; every figure is computed from the model and the data when the "
         "card is written.",
@@ -361,6 +357,16 @@ def _cases(model: DiagnosticModel, cases: Sequence[Case], notes: CardNotes) -> s
     texts.append(
         _table(("known", "ranked by", "top 1", "top 3", "top 5", "emergencies in top 3"), rows)
     )
+    triage = results["findings"].triage()
+    if triage:
+        texts.append(
+            "Triage on what was known before any test: "
+            + "; ".join(
+                f"{right} of {of} cases published as {level} were called "
+                + ("routine" if level == "routine" else "emergency or urgent")
+                for level, (right, of) in triage.items()
+            ) + "."
+        )
     texts.append(_missed(model, results["findings"], notes))
     return "\n\n".join(texts)
 

@@ -45,10 +45,12 @@ def _parts(diagnosis: Diagnosis, draws: int, seed: int) -> dict[str, Any]:
     known = [
         finding_words(network[v], x) for v, x in diagnosis.findings.items() if x is not None
     ]
+    advised = not diagnosis.model.pathways.empty
     return {
-        "model": diagnosis.model, "known": known, "triage": diagnosis.triage, "groups": groups,
+        "model": diagnosis.model, "known": known, "groups": groups,
+        "triage": diagnosis.triage if advised else None,
         "ranges": ranges, "shares": shares, "intervals": intervals, "explained": explained,
-        "next": nexts, "actions": [a for a in decide(diagnosis) if a.worthwhile][:8],
+        "next": nexts, "actions": [a for a in decide(diagnosis) if a.worthwhile][:8] if advised else [],
         "draws": draws, "seed": seed,
     }
 
@@ -58,7 +60,7 @@ def patient_json(diagnosis: Diagnosis, draws: int = 1000, seed: int = 0) -> dict
     p = _parts(diagnosis, draws, seed)
     return {
         **diagnosis.to_dict(),
-        "triage": p["triage"].to_dict(),
+        "triage": p["triage"].to_dict() if p["triage"] else None,
         "attribution": diagnosis.attribution.to_dict(),
         "intervals": p["intervals"].to_dict(),
         "explanations": [e.to_dict() for e in p["explained"]],
@@ -74,10 +76,11 @@ def patient_markdown(diagnosis: Diagnosis, draws: int = 1000, seed: int = 0) -> 
     lines = [
         "# Why physical therapy failed", "",
         f"{model.name} {model.version}. {model.disclaimer}", "",
-        f"**{p['triage'].level.upper()}.** " + " ".join(p["triage"].reasons), "",
     ]
-    if p["triage"].missing:
-        lines += ["Not yet known, and could make it more urgent: " + "; ".join(p["triage"].missing), ""]
+    if level := p["triage"]:
+        lines += [f"**{level.level.upper()}.** " + " ".join(level.reasons), ""]
+        if level.missing:
+            lines += ["Not yet known, and could make it more urgent: " + "; ".join(level.missing), ""]
     lines += [f"Known ({len(p['known'])}): " + "; ".join(p["known"]), ""]
     for group, ranked in p["groups"].items():
         lines += [f"## {group.capitalize()}", "",
@@ -97,7 +100,8 @@ def patient_markdown(diagnosis: Diagnosis, draws: int = 1000, seed: int = 0) -> 
               "## What to find out next", ""]
     for kind, found in p["next"].items():
         lines.append(f"- {kind}: " + "; ".join(f["ask"] or f["finding"] for f in found))
-    lines += ["", "## What to do", ""]
+    if p["actions"]:
+        lines += ["", "## What to do", ""]
     for a in p["actions"]:
         way = f" ({'; '.join(a.open)})" if a.open else ""
         lines.append(f"- {a.label}{way}: worth {a.net_benefit:.0f} {model.pathways.unit}")
@@ -115,12 +119,15 @@ def patient_html(diagnosis: Diagnosis, draws: int = 1000, seed: int = 0) -> str:
         f"<title>Why physical therapy failed</title><style>{_STYLE}</style></head><body>",
         "<h1>Why physical therapy failed</h1>",
         f"<p class='muted'>{e(model.name)} {e(model.version)}. {e(model.disclaimer)}</p>",
-        f"<div class='level' role='status'><b>{e(level.level)}</b><ul>",
-        *[f"<li>{e(r)}</li>" for r in level.reasons], "</ul>",
     ]
-    if level.missing:
-        out.append("Not yet known, and could make it more urgent: " + e("; ".join(level.missing)))
-    out.append(f"</div><p><b>Known ({len(p['known'])}):</b> {e('; '.join(p['known']) or 'nothing')}</p>")
+    if level:
+        out.append(f"<div class='level' role='status'><b>{e(level.level)}</b><ul>")
+        out += [f"<li>{e(r)}</li>" for r in level.reasons]
+        out.append("</ul>")
+        if level.missing:
+            out.append("Not yet known, and could make it more urgent: " + e("; ".join(level.missing)))
+        out.append("</div>")
+    out.append(f"<p><b>Known ({len(p['known'])}):</b> {e('; '.join(p['known']) or 'nothing')}</p>")
     for group, title in (("diagnoses", "Diagnoses"), ("contributors", "Person and programme")):
         leader = p["intervals"].top.get(group)
         out.append(f"<h2>{title}</h2>")
@@ -156,13 +163,15 @@ def patient_html(diagnosis: Diagnosis, draws: int = 1000, seed: int = 0) -> str:
             f"<tr><td>{e(kind)}</td><td>{e(f['ask'] or f['finding'])}</td>"
             f"<td class='n'>{f['information']:.2f}</td></tr>" for f in found
         ]
-    out.append("</table><h2>What to do</h2><table><tr><th>action</th><th>urgency</th>"
-               f"<th class='n'>worth, {e(model.pathways.unit)}</th><th>first</th></tr>")
+    out.append("</table>")
+    if p["actions"]:
+        out.append("<h2>What to do</h2><table><tr><th>action</th><th>urgency</th>"
+                   f"<th class='n'>worth, {e(model.pathways.unit)}</th><th>first</th></tr>")
     out += [
         f"<tr><td>{e(a.label)}</td><td>{e(a.urgency)}</td><td class='n'>{a.net_benefit:.0f}</td>"
         f"<td>{e('; '.join(a.open))}</td></tr>" for a in p["actions"]
     ]
-    out.append("</table><p class='muted'>Share: Shapley value of the failure; the shares of all causes "
+    out.append(("</table>" if p["actions"] else "") + "<p class='muted'>Share: Shapley value of the failure; the shares of all causes "
                "and of none add up to one. Range: 95 % over draws of every parameter. "
                f"{e(model.disclaimer)}</p></body></html>")
     return "".join(out)

@@ -9,15 +9,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bayesnet.diagnosis.pathways import LEVELS
 from bayesnet.diagnosis.result import MEASURES, Diagnosis
 from bayesnet.errors import BayesnetError, CaseFileError, Problem, did_you_mean
 from bayesnet.inference import likelihoods_of
+from bayesnet.shipped import data_file
 from bayesnet.validation.intervals import wilson_interval
 
 if TYPE_CHECKING:
     from bayesnet.model import DiagnosticModel
 
-__all__ = ["SCOPES", "Case", "CaseScore", "Evaluation", "evaluate", "read_cases"]
+__all__ = [
+    "SCOPES", "Case", "CaseScore", "Evaluation", "evaluate", "read_cases", "shipped_case",
+    "shipped_cases",
+]
 
 #: What of a case is told to the model.
 SCOPES = ("all", "findings")
@@ -133,6 +138,25 @@ def _case(line: str, where: str, problems: list[Problem]) -> Case | None:
     )
 
 
+def shipped_cases(model: DiagnosticModel | None = None) -> list[Case]:
+    """The published cases that come with the package, checked against `model` if one is given."""
+    return read_cases(data_file("cases", "dev_cases.jsonl"), model)
+
+
+def shipped_case(id: str) -> Case:
+    """One of them.
+
+    Raises
+    ------
+    CaseFileError
+        When there is no such case.
+    """
+    cases = {c.id: c for c in shipped_cases()}
+    if id not in cases:
+        raise CaseFileError([f"no shipped case {id!r}.{did_you_mean(id, cases)}"])
+    return cases[id]
+
+
 def _misfits(case: Case, model: DiagnosticModel) -> Iterable[str]:
     for cause in case.true_causes:
         if cause not in model.causes:
@@ -208,6 +232,21 @@ class Evaluation:
         """The scores of the cases of urgency emergency or urgent."""
         return [s for s in self.scores if s.case.urgency in ("emergency", "urgent")]
 
+    def triage(self) -> dict[str, tuple[int, int]]:
+        """By published urgency, how many of how many cases were triaged as they should be.
+
+        An emergency or urgent case should not be called routine; any other should. Empty for a
+        model without pathways.
+        """
+        if not self.scores or self.scores[0].diagnosis.model.pathways.empty:
+            return {}
+        found: dict[str, tuple[int, int]] = {}
+        for level in LEVELS:
+            mine = [s for s in self.scores if s.case.urgency == level]
+            routine = [s.diagnosis.triage.level == "routine" for s in mine]
+            found[level] = (sum(r == (level == "routine") for r in routine), len(mine))
+        return found
+
     def summary(self) -> dict[str, Any]:
         """n, log score, Brier score, and per measure the shares in the top 1, 3 and 5.
 
@@ -234,6 +273,10 @@ class Evaluation:
             entry["emergency_recall"] = found / len(urgent) if urgent else None
             entry["emergency_recall_interval"] = list(wilson_interval(found, len(urgent)))
             out[measure] = entry
+        out["triage"] = {
+            level: {"right": right, "of": of, "interval": list(wilson_interval(right, of))}
+            for level, (right, of) in self.triage().items()
+        }
         return out
 
     def to_dict(self) -> dict[str, Any]:

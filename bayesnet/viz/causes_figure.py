@@ -5,23 +5,25 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from bayesnet.viz.style import FAMILY_COLOURS, INK, MUTED
+from bayesnet.viz.style import FONT, bar_axes, beside, footer, theme_named, title
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from bayesnet.diagnosis.result import Diagnosis
+    from bayesnet.diagnosis.uncertainty import Intervals
 
 __all__ = ["plot_causes"]
 
 
 def plot_causes(
-    diagnosis: Diagnosis, ax: Axes | None = None, top: int = 8, by: str = "necessity"
+    diagnosis: Diagnosis, ax: Axes | None = None, top: int = 8, by: str = "necessity",
+    intervals: Intervals | bool = False, theme: str = "light",
 ) -> Axes:
     """Draw the leading diagnoses and contributors.
 
     Light bar: probability that the cause is present. Dark bar: probability that PT failed because
-    of it. Tick: the probability before any finding.
+    of it. Tick: the probability before any finding. Whiskers: credible interval of the first.
 
     Parameters
     ----------
@@ -32,74 +34,89 @@ def plot_causes(
         Causes a group.
     by : str
         `necessity`, `posterior` or `likelihood_ratio`.
+    intervals : Intervals or bool
+        Credible intervals to draw; True computes them (`Diagnosis.intervals`, 1000 draws, seed 0).
+    theme : str
+        `light` or `dark`.
 
     Returns
     -------
     matplotlib Axes
     """
-    import matplotlib.pyplot as plt
     from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
 
-    from bayesnet.diagnosis.words import name_of, percent, ratio
+    from bayesnet.diagnosis.words import headline, name_of, percent, ratio
 
+    chosen = theme_named(theme)
+    spans = diagnosis.intervals() if intervals is True else intervals or None
+    ranges = (
+        {} if spans is None else
+        {
+            str(c): (float(low), float(high))
+            for c, low, high in zip(
+                *(spans.table[k] for k in ("cause", "posterior_low", "posterior_high")), strict=True
+            )
+        }
+    )
     groups = [
-        (title, diagnosis.ranked(group, by)[:top])
-        for group, title in (("diagnoses", "Diagnoses"), ("contributors", "Person and programme"))
+        (heading, diagnosis.ranked(group, by)[:top])
+        for group, heading in (("diagnoses", "Diagnoses"), ("contributors", "Person and programme"))
     ]
-    groups = [(title, ranked) for title, ranked in groups if ranked]
+    groups = [(heading, ranked) for heading, ranked in groups if ranked]
     rows = sum(len(ranked) + 1.4 for _, ranked in groups)
-    if ax is None:
-        figure, ax = plt.subplots(figsize=(9.4, 0.34 * rows + 1.3), layout="constrained")
-        engine = figure.get_layout_engine()
-        assert engine is not None
-        engine.set(rect=(0, 0, 0.95, 1))  # type: ignore[call-arg]
+    ax = bar_axes(ax, rows + 2, chosen, 9.4)
+    columns = {"probability": 12.0, **({"interval": 68.0} if ranges else {}),
+               "LR": 156.0 if ranges else 68.0}
+    for text, x in columns.items():
+        beside(ax, -0.75, x, text, chosen, heading=True)
     y = 0.0
     ticks, labels = [], []
-    for title, ranked in groups:
-        ax.text(-0.005, y, title, ha="right", va="center", weight="bold", color=INK,
-                transform=ax.get_yaxis_transform())
+    for heading, ranked in groups:
+        ax.text(-0.01, y, heading, ha="right", va="center", weight="bold", color=chosen.ink,
+                transform=ax.get_yaxis_transform(), fontfamily=FONT)
         y += 1
         for r in ranked:
-            colour = FAMILY_COLOURS.get(r.family, MUTED)
-            ax.barh(y, r.posterior, height=0.72, color=colour, alpha=0.3, linewidth=0)
+            colour = chosen.colour("cause", r.family)
+            ax.barh(y, r.posterior, height=0.72, color=colour, alpha=0.32, linewidth=0,
+                    gid=f"posterior:{r.cause}")
             if not math.isnan(r.necessity):
-                ax.barh(y, r.necessity, height=0.36, color=colour, linewidth=0)
-            ax.plot([r.prior, r.prior], [y - 0.4, y + 0.4], color=INK, linewidth=1.4)
-            ax.text(1.02, y, percent(r.posterior), ha="left", va="center", fontsize=9, color=INK)
-            ax.text(1.17, y, ratio(r.likelihood_ratio), ha="left", va="center", fontsize=9,
-                    color=INK)
+                ax.barh(y, r.necessity, height=0.34, color=colour, linewidth=0,
+                        gid=f"necessity:{r.cause}")
+            ax.plot([r.prior, r.prior], [y - 0.42, y + 0.42], color=chosen.ink, linewidth=1.5,
+                    solid_capstyle="butt", gid=f"prior:{r.cause}")
+            cells = {"probability": percent(r.posterior), "LR": ratio(r.likelihood_ratio)}
+            if ranges:
+                low, high = ranges[r.cause]
+                ax.plot([low, high], [y, y], color=chosen.ink, linewidth=0.9, marker="|",
+                        markersize=5, gid=f"interval:{r.cause}")
+                cells["interval"] = f"{percent(low)} – {percent(high)}"
+            for column, text in cells.items():
+                beside(ax, y, columns[column], text, chosen)
             ticks.append(y)
             labels.append(name_of(r))
             y += 1
         y += 0.4
-    ax.text(1.02, -0.9, "probability", fontsize=8, color=MUTED, va="center")
-    ax.text(1.17, -0.9, "LR", fontsize=8, color=MUTED, va="center")
-    ax.set_yticks(ticks, labels)
+    ax.set_yticks(ticks, labels, fontfamily=FONT)
     ax.set_ylim(y - 0.6, -0.6)
     ax.set_xlim(0, 1)
-    ax.set_xticks([0, 0.25, 0.5, 0.75, 1], ["0", "25 %", "50 %", "75 %", "100 %"])
-    ax.tick_params(length=0)
-    ax.grid(axis="x", color="#e6e6e6", linewidth=0.8)
-    ax.set_axisbelow(True)
-    for side in ("top", "right", "left"):
-        ax.spines[side].set_visible(False)
+    ax.set_xticks([0, 0.25, 0.5, 0.75, 1], ["0", "25 %", "50 %", "75 %", "100 %"], fontfamily=FONT)
+    handles = [
+        Patch(facecolor=chosen.muted, alpha=0.32, label="probability that it is present"),
+        Patch(facecolor=chosen.muted, label="PT failed because of it"),
+        Line2D([], [], color=chosen.ink, linewidth=1.5, marker="|", linestyle="", markersize=9,
+               markeredgewidth=1.5, label="before any finding"),
+    ]
+    if spans is not None:
+        handles.append(
+            Line2D([], [], color=chosen.ink, linewidth=0.9, marker="|", markersize=5,
+                   label=f"{spans.level:.0%} credible interval")
+        )
     ax.legend(
-        handles=[
-            Patch(facecolor=MUTED, alpha=0.3, label="probability that it is present"),
-            Patch(facecolor=MUTED, label="probability that PT failed because of it"),
-            Line2D([], [], color=INK, linewidth=1.4, label="before any finding"),
-        ],
-        loc="upper center", bbox_to_anchor=(0.45, -0.04), ncols=3, frameon=False, fontsize=8,
+        handles=handles, loc="upper left", bbox_to_anchor=(0, 0), ncols=3 if len(handles) == 3 else 2, frameon=False,
+        borderaxespad=2.4, borderpad=0, columnspacing=1.4, handlelength=1.6,
+        labelcolor=chosen.ink, prop={"family": FONT, "size": 8},
     )
-    model = diagnosis.model
-    ax.set_title(
-        f"Why PT failed ({len(diagnosis.findings)} findings)", loc="left", color=INK, fontsize=12,
-        pad=16,
-    )
-    ax.annotate(
-        f"{model.name} {model.version}. For education and research; not a medical device.",
-        (0, 0), (0, -52), xycoords="axes fraction", textcoords="offset points", fontsize=7,
-        color=MUTED,
-    )
+    title(ax, headline(diagnosis), chosen)
+    footer(ax, diagnosis.model, chosen, 46 if spans is None else 60)
     return ax

@@ -2,180 +2,234 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import TYPE_CHECKING
+import textwrap
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from bayesnet.network import Network
-from bayesnet.viz.style import FAMILY_COLOURS, INK, MUTED, ROLE_COLOURS, words
+from bayesnet.viz.influence import influence
+from bayesnet.viz.layout import Layers, longest_path_layers, routed
+from bayesnet.viz.page import SIZE, TO_TEXT, page_of, text_width
+from bayesnet.viz.style import FONT, Theme, new_axes, paint, theme_named
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.path import Path
 
-__all__ = ["plot_network"]
+    from bayesnet.network.factor import FloatArray
 
-#: Columns from left to right: who the patient is, causes, mechanisms, what is seen.
-COLUMNS = (
-    ("context",),
-    ("cause",),
-    ("mechanism", "outcome"),
-    ("history",),
-    ("examination", "programme"),
-    ("test", "questionnaire"),
-)
-ROLE_TITLES = {
-    "context": "Known before", "cause": "Causes", "mechanism": "Mechanisms", "outcome": "Outcome",
-    "history": "History", "examination": "Examination", "test": "Tests",
-    "questionnaire": "Questionnaires", "programme": "Programme",
+__all__ = ["curve", "path_through", "plot_network"]
+
+MARKERS = {
+    "context": "o", "cause": "s", "mechanism": "h", "outcome": "*", "history": "o",
+    "examination": "s", "test": "D", "questionnaire": "^", "programme": "P", "": "o",
 }
+#: Long side of A4, in inches, and the room on it for the key.
+SHEET = 11.69
+KEY = 30.0
+#: Width of the key to the lines, in points of the page.
+LEGEND = 330.0
+POINTS = 72.0
 
 
-def plot_network(network: Network, ax: Axes | None = None) -> Axes:
+def plot_network(network: Network, ax: Axes | None = None, theme: str = "light") -> Axes:
     """Draw the network: clinical models in columns by role, others in layers.
+
+    A line is the stronger the more its parent changes its child (`bayesnet.viz.influence`).
 
     Parameters
     ----------
     network : Network
     ax : matplotlib Axes, optional
-        A new figure, large enough for all labels, by default.
+        A new figure of the size of an A4 sheet by default; labels grow and shrink with the axes.
+    theme : str
+        `light` or `dark`.
 
     Returns
     -------
     matplotlib Axes
     """
+    chosen = theme_named(theme)
     if any(v.role for v in network.variables.values()):
-        return _plot_columns(network, ax)
-    return _plot_layers(network, ax)
+        return _plot_page(network, ax, chosen)
+    return _plot_layers(network, ax, chosen)
 
 
-def _curves(segments: Iterable[tuple[float, float, float, float]]) -> list[np.ndarray]:
-    """Smooth horizontal S-curves from (x0, y0) to (x1, y1); a bow where the column is the same."""
-    t = np.linspace(0, 1, 24)[:, None]
-    curves = []
-    for x0, y0, x1, y1 in segments:
-        reach = (x1 - x0) / 2 if abs(x1 - x0) > 1e-9 else -0.35
-        points = np.array([[x0, y0], [x0 + reach, y0], [x1 - abs(reach), y1], [x1, y1]])
-        if reach < 0:
-            points[2, 0] = x1 + reach
-        weights = np.hstack([(1 - t) ** 3, 3 * t * (1 - t) ** 2, 3 * t**2 * (1 - t), t**3])
-        curves.append(weights @ points)
-    return curves
+def curve(
+    x0: float, y0: float, x1: float, y1: float, bow: float = 0.0, vertical: bool = False
+) -> FloatArray:
+    """A cubic Bezier curve, shape (4, 2): an S, or with `bow` an arc that bulges to the left."""
+    reach = (x1 - x0) / 2
+    ends = np.array([[x0, y0], [x0 + reach, y0], [x1 - reach, y1], [x1, y1]])
+    if bow:
+        ends[1:3, 0] = min(x0, x1) - bow
+    if vertical:
+        half = (y1 - y0) / 2
+        ends = np.array([[x0, y0], [x0, y0 + half], [x1, y1 - half], [x1, y1]])
+    return ends
 
 
-def _plot_columns(network: Network, ax: Axes | None) -> Axes:
-    import matplotlib.pyplot as plt
-    from matplotlib.collections import LineCollection
+def path_through(curves: Sequence[FloatArray]) -> Path:
+    """One line along Bezier curves that follow each other, straight where there is a gap."""
+    from matplotlib.path import Path
 
-    blocks = [
-        [(role, group, ids) for role in roles for group, ids in _grouped(network, role)]
-        for roles in COLUMNS
-    ]
-    heights = [
-        sum(len(ids) + 1.6 for _, _, ids in column) + 0.9 * len({role for role, _, _ in column})
-        for column in blocks
-    ]
-    tallest = max(heights)
+    codes = [Path.MOVETO]
+    for i in range(len(curves)):
+        codes += [Path.LINETO] * (i > 0) + [Path.CURVE4] * 3
+    points = [curves[0][:1], *(c if i else c[1:] for i, c in enumerate(curves))]
+    return Path(np.vstack(points), codes)
+
+
+def _scale(ax: Axes, width: float, height: float) -> float:
+    """Points on paper for one unit of the page."""
+    figure = ax.get_figure(root=True)
+    assert figure is not None
+    box = ax.get_position()
+    across, down = figure.get_size_inches() * POINTS
+    return float(min(box.width * across / width, box.height * down / height))
+
+
+def _plot_page(network: Network, ax: Axes | None, theme: Theme) -> Axes:
+    from matplotlib.collections import PathCollection
+    from matplotlib.path import Path
+
+    page = page_of(network)
+    margin = 10.0
+    # A small network still needs room for the key.
+    across = max(page.width, LEGEND)
+    width, height = across + 2 * margin, page.height + KEY + 2 * margin
     if ax is None:
-        _, ax = plt.subplots(figsize=(19, 0.24 * tallest + 1.2), dpi=72, layout="constrained")
-    place: dict[str, tuple[float, float]] = {}
-    for x, (column, height) in enumerate(zip(blocks, heights, strict=True)):
-        y: float = (tallest - height) / 2
-        last_role = None
-        for role, group, ids in column:
-            title = ROLE_TITLES[role]
-            heading = words(group) if group and group != role else ""
-            if role != last_role:
-                ax.text(x + 0.03, y - 0.7, title, fontsize=11, weight="bold", color=INK,
-                        va="center")
-                y += 0.9
-            if heading and heading.lower() != title.lower():
-                ax.text(x + 0.03, y - 0.75, heading, fontsize=8, style="italic", color=MUTED,
-                        va="center")
-            last_role = role
-            for v in ids:
-                place[v] = (float(x), y)
-                y += 1
-            y += 1.6
-    segments, colours = [], []
-    for child in network.variables:
-        for parent in network.parents(child):
-            (x0, y0), (x1, y1) = place[parent], place[child]
-            segments.append((x0, y0, x1, y1))
-            colours.append(_colour(network, parent))
-    ax.add_collection(
-        LineCollection(_curves(segments), colors=colours, linewidths=0.7, alpha=0.28, zorder=1)
+        inches = min(SHEET, 1.3 * width / POINTS)
+        ax = new_axes(inches, inches * height / width, layout=None)
+        ax.set_position((0, 0, 1, 1))
+    paint(ax, theme)
+    ax.set_axis_off()
+    ax.set_xlim(-margin, across + margin)
+    ax.set_ylim(page.height + KEY + margin, -margin)
+    ax.set_aspect("equal")
+    unit = _scale(ax, width, height)
+    segments, colours, widths = [], [], []
+    arcs = sorted(
+        ((influence(network, p, v), p, v) for v in network.variables for p in network.parents(v)),
     )
-    for v, (left, top) in place.items():
-        ax.plot(left, top, "o", markersize=4.5, color=_colour(network, v), zorder=3)
-        ax.text(
-            left + 0.03, top, network[v].name, fontsize=7.5, va="center", color=INK, zorder=4,
-            bbox={"facecolor": "white", "alpha": 0.78, "pad": 0.4, "linewidth": 0},
-        )
-    ax.set_xlim(-0.42, len(COLUMNS) - 0.25)
-    ax.set_ylim(tallest, -1.8)
-    ax.axis("off")
-    arcs = len(segments)
-    ax.set_title(
-        f"{network.name}: {len(network)} variables, {arcs} arcs", loc="left", fontsize=12,
-        color=INK,
-    )
+    for strength, parent, child in arcs:
+        (x0, y0), (x1, y1) = page.at[parent], page.at[child]
+        before, after = page.columns[parent], page.columns[child]
+        if before == after:
+            segments.append(curve(x0 - 2.5, y0, x1 - 2.5, y1, bow=min(4 + 0.09 * abs(y1 - y0), 20)))
+        elif before < after:
+            segments.append(curve(page.right[parent] + 2, y0, x1 - 2.5, y1))
+        else:
+            segments.append(curve(x0 - 2.5, y0, page.right[child] + 2, y1))
+        colours.append((_colour(network, parent, theme), _alpha(strength)))
+        widths.append(_line_width(strength) * unit)
+    ax.add_collection(PathCollection(
+        [Path(s, [1, 4, 4, 4]) for s in segments], facecolors="none", edgecolors=colours,
+        linewidths=widths, zorder=1,
+    ))
+    # Lines that pass behind a label fade there.
+    fade = {"facecolor": theme.paper, "alpha": 0.72, "linewidth": 0,
+            "boxstyle": f"square,pad={0.4 / SIZE}"}
+    for v, (x, y) in page.at.items():
+        ax.plot(x, y, MARKERS[network[v].role], markersize=3.6 * unit, zorder=3,
+                color=_colour(network, v, theme), markeredgewidth=0)
+        ax.text(x + TO_TEXT, y, page.lines[v], fontsize=SIZE * unit, va="center", color=theme.ink,
+                zorder=4, fontfamily=FONT, linespacing=1.05, bbox=fade, gid=f"label:{v}")
+    for block, x, y in page.headings:
+        ax.text(x, y, block.heading, fontsize=SIZE * unit, weight="bold", va="center",
+                color=theme.colour(block.role, block.group), zorder=4, fontfamily=FONT,
+                bbox=fade, gid=f"heading:{block.heading}")
+    for text, x, y in page.titles:
+        ax.text(x, y, text, fontsize=11 * unit, weight="bold", va="center", color=theme.ink,
+                zorder=4, fontfamily=FONT)
+    _key(ax, network, across, page.height + KEY * 0.72, len(arcs), unit, theme)
     return ax
 
 
-def _grouped(network: Network, role: str) -> list[tuple[str, list[str]]]:
-    groups: dict[str, list[str]] = {}
-    for v in network.variables.values():
-        if v.role == role:
-            groups.setdefault(v.group, []).append(v.id)
-    return list(groups.items())
+def _alpha(strength: float) -> float:
+    return 0.13 + 0.42 * strength
 
 
-def _colour(network: Network, variable: str) -> str:
+def _line_width(strength: float) -> float:
+    return 0.25 + 1.35 * strength
+
+
+def _key(
+    ax: Axes, network: Network, width: float, y: float, arcs: int, unit: float, theme: Theme
+) -> None:
+    """Name and size on the left; how strong a line is on the right."""
+    small: dict[str, Any] = {"fontsize": 0.92 * SIZE * unit, "va": "center", "fontfamily": FONT}
+    name = f"{network.name}: {len(network)} variables, {arcs} arcs"
+    long = f"{name}, read from left to right (cause to effect). Colour: where an arc starts."
+    if text_width(long, SIZE) + LEGEND < width:
+        ax.text(0, y, long, color=theme.muted, **small)
+    else:
+        ax.text(0, y - 12, name, color=theme.muted, **small)
+    x = width
+    for strength in (0.9, 0.5, 0.1):
+        ax.text(x, y, f"{strength:g}", color=theme.muted, ha="right", **small)
+        ax.plot([x - 38, x - 13], [y, y], color=theme.ink, alpha=_alpha(strength),
+                linewidth=_line_width(strength) * unit, solid_capstyle="butt")
+        x -= 48
+    ax.text(x - 2, y, "largest change of probability that an arc makes:", color=theme.muted,
+            ha="right", **small)
+
+
+def _colour(network: Network, variable: str, theme: Theme) -> str:
     v = network[variable]
-    if v.role == "cause":
-        return FAMILY_COLOURS.get(v.group, ROLE_COLOURS["cause"])
-    return ROLE_COLOURS[v.role]
+    return theme.colour(v.role, v.group)
 
 
-def _plot_layers(network: Network, ax: Axes | None) -> Axes:
-    """Layers by longest path from a root; within a layer by the mean place of the parents."""
-    import matplotlib.pyplot as plt
+def _plot_layers(network: Network, ax: Axes | None, theme: Theme) -> Axes:
+    """Layers by longest path from a root, top to bottom."""
+    from matplotlib.patches import PathPatch
 
-    depth: dict[str, int] = {}
-    for v in network.topological_order:
-        depth[v] = 1 + max((depth[p] for p in network.parents(v)), default=-1)
-    layers: list[list[str]] = [[] for _ in range(max(depth.values(), default=0) + 1)]
-    for v, d in depth.items():
-        layers[d].append(v)
-    x: dict[str, float] = {}
-    for layer in layers:
-        wanted = {
-            v: float(np.mean([x[p] for p in network.parents(v)])) if network.parents(v) else 0.0
-            for v in layer
-        }
-        layer.sort(key=wanted.__getitem__)
-        for i, v in enumerate(layer):
-            x[v] = i - (len(layer) - 1) / 2
-    widest = max(len(layer) for layer in layers)
-    longest = max(len(network[v].name) for v in network.variables)
+    parents = {v: network.parents(v) for v in network.variables}
+    layers: Layers = longest_path_layers(parents, network.topological_order)
+    arcs = tuple((p, v) for v in network.variables for p in parents[v])
+    lines = {v.id: textwrap.fill(v.name, 16) for v in network.variables.values()}
+    extent = {v: 5.0 * max(map(len, text.split("\n"))) + 12 for v, text in lines.items()}
+    way = routed(layers, arcs, tuple(extent.items()), 12.0)
+    layers, x = way.layers, way.at
+    rows = [max(lines[v].count("\n") for v in layer) for layer in layers]
+    y = np.cumsum([0.0, *[46.0 + 9 * r for r in rows[:-1]]]) if layers else np.zeros(0)
+    at = {v: (x[v], float(y[i])) for i, layer in enumerate(layers) for v in layer}
+    left = min((x[v] - extent[v] / 2 for v in x), default=0) - 8
+    right = max((x[v] + extent[v] / 2 for v in x), default=1) + 8
+    bottom = float(y[-1]) + 24 if layers else 1.0
     if ax is None:
-        size = (max(4.0, widest * max(0.9, 0.085 * longest)), max(3.0, 1.05 * len(layers)))
-        _, ax = plt.subplots(figsize=size, layout="constrained")
-    for child in network.variables:
-        for parent in network.parents(child):
-            ax.annotate(
-                "", (x[child], -depth[child] + 0.16), (x[parent], -depth[parent] - 0.16),
-                arrowprops={"arrowstyle": "-|>", "color": MUTED, "alpha": 0.6, "linewidth": 0.8,
-                            "shrinkA": 0, "shrinkB": 0},
-            )
-    for v in network.variables:
-        ax.text(
-            x[v], -depth[v], network[v].name, ha="center", va="center", fontsize=8, color=INK,
-            bbox={"boxstyle": "round,pad=0.3", "facecolor": "#eaf2f8",
-                  "edgecolor": ROLE_COLOURS[""], "linewidth": 0.8},
-        )
-    ax.set_xlim(-widest / 2, widest / 2)
-    ax.set_ylim(-len(layers) + 0.4, 0.6)
-    ax.axis("off")
+        inches = (right - left) / POINTS, (bottom + 24) / POINTS
+        ax = new_axes(max(3.0, inches[0]), max(2.0, inches[1]), layout=None)
+        ax.set_position((0, 0, 1, 1))
+    paint(ax, theme)
+    ax.set_axis_off()
+    ax.set_xlim(left, right)
+    ax.set_ylim(bottom, -24)
+    ax.set_aspect("equal")
+    unit = _scale(ax, right - left, bottom + 24)
+    for parent, child in arcs:
+        (x0, y0), (x1, y1) = at[parent], at[child]
+        high = 9 + 4.5 * lines[child].count("\n")
+        strength = influence(network, parent, child)
+        stops = [(x0, y0)]
+        for layer, across in way.lanes[parent, child]:
+            stops += [(across, float(y[layer]) - 8), (across, float(y[layer]) + 8)]
+        stops.append((x1, y1 - high))
+        # Even pairs of stops bend; the odd ones are a straight lane.
+        bends = [curve(*a, *b, vertical=True) for a, b in list(pairwise(stops))[::2]]
+        ax.add_patch(PathPatch(
+            path_through(bends), fill=False, edgecolor=theme.muted, alpha=0.35 + 0.6 * strength,
+            linewidth=(0.5 + 1.8 * strength) * unit, zorder=1, gid=f"arc:{parent}:{child}",
+        ))
+        ax.annotate("", (x1, y1 - high + 1), (x1, y1 - high - 1), zorder=2, arrowprops={
+            "arrowstyle": "-|>", "color": theme.muted, "linewidth": 0,
+            "mutation_scale": 8 * unit, "shrinkA": 0, "shrinkB": 0})
+    for v, (across, down) in at.items():
+        ax.text(across, down, lines[v], ha="center", va="center", fontsize=7.5 * unit, zorder=3,
+                color=theme.ink, fontfamily=FONT, linespacing=1.1, gid=f"label:{v}",
+                bbox={"boxstyle": "round,pad=0.35", "facecolor": theme.paper,
+                      "edgecolor": _colour(network, v, theme), "linewidth": 0.9 * unit})
     return ax

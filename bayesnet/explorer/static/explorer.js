@@ -293,8 +293,8 @@ class Explorer {
       make("div", { class: "bn-scroll" }, p.alert, p.triage, p.causes, p.next));
     p.grid = make("div", { class: "bn-grid" }, findings, middle, answer);
     this.root = make("div", { class: "bn-explorer", role: "region", "aria-label": "bayesnet explorer",
-      // JupyterLab must not take our keys for its own commands.
-      "data-lm-suppress-shortcuts": "true" },
+      // JupyterLab must not take our keys for its own commands; it looks at the focused element first.
+      on: { focusin: (event) => event.target.setAttribute("data-lm-suppress-shortcuts", "true") } },
     make("div", { class: "bn-frame" }, top, p.grid,
       make("footer", { class: "bn-foot" }, make("strong", {}, `${this.about.name} ${this.about.version}. `),
         this.about.disclaimer)), p.live);

@@ -90,8 +90,13 @@ def parse_json(raw: bytes | str, name: str) -> Any:
             out[key] = value
         return out
 
+    def constant(word: str) -> None:
+        raise EvidenceError([Problem(f"{word} is not JSON; write null for what is not known", name)])
+
     try:
-        data = json.loads(text, object_pairs_hook=unique)
+        data = json.loads(text, object_pairs_hook=unique, parse_constant=constant)
+    except EvidenceError:
+        raise
     except (ValueError, RecursionError) as error:
         line = getattr(error, "lineno", 1)
         unsaid = "nested too deeply" if isinstance(error, RecursionError) else "a number is too long"

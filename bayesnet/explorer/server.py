@@ -255,7 +255,7 @@ def serve(
     model: DiagnosticModel,
     host: str = "127.0.0.1",
     port: int = 8000,
-    ready: Callable[[str], None] = lambda url: None,
+    ready: Callable[[str], None] = lambda _: None,
 ) -> None:
     """Serve until interrupted.
 

@@ -1,9 +1,8 @@
 """The explorer in a notebook: a widget whose state is traits, so that code and clicks stay in step.
 
-    explorer = bayesnet.Explorer(model, {"age": 34})
-    explorer                                              # shows it
-    explorer.evidence = {**explorer.evidence, "fever": True}
-    explorer.result.causes
+>>> explorer = bayesnet.Explorer(model, {"age": 34})
+>>> explorer.evidence = {**explorer.evidence, "fever": True}
+>>> explorer.result.causes
 """
 
 from __future__ import annotations

@@ -6,6 +6,8 @@ const SVG = "http://www.w3.org/2000/svg";
 const NODE = { group: 24, title: 30 };
 const BOW = 26; // room for arcs within the first column
 const TALL = { width: 158, gapX: 44, height: 50, gapY: 10, most: 30 };
+const NARROW = { ...TALL, width: 146, gapX: 20 }; // for a canvas of fewer pixels than:
+const NARROW_BELOW = 720;
 const FLAT = { width: 250, gapX: 64, height: 30, gapY: 5, most: 5 };
 const SMALLEST_FIT = 0.55;
 const FAMILIES = ["underlying", "structural", "fallback", "psychosocial", "programme"];
@@ -852,12 +854,11 @@ class Graph {
     const shape = JSON.stringify([explorer.whole, graph.columns]);
     const changed = shape !== this.shape;
     this.shape = shape;
-    this.form = explorer.whole ? FLAT : TALL;
+    const narrow = this.canvas.clientWidth < NARROW_BELOW ? NARROW : TALL;
+    this.form = explorer.whole ? FLAT : narrow;
     const places = this.layout(graph);
     for (const [id, node] of this.nodes) {
-      if (!places.has(id) || changed) {
-        if (!places.has(id) || node.flat !== explorer.whole) { node.element.remove(); this.nodes.delete(id); }
-      }
+      if (!places.has(id) || node.form !== this.form) { node.element.remove(); this.nodes.delete(id); }
     }
     for (const [id, place] of places) {
       if (!this.nodes.has(id)) this.nodes.set(id, this.makeNode(id));
@@ -945,7 +946,7 @@ class Graph {
     element.append(title, make("rect", { class: "bn-box", width: wide, height, rx: 8 }),
       make("rect", { class: "bn-stripe", x: 0, y: 6, width: 4, height: height - 12, rx: 2 }),
       ...texts, track, fill, tick, state, value);
-    return { element, label: texts[0], title, value, state, track, fill, tick, width, flat };
+    return { element, label: texts[0], title, value, state, track, fill, tick, width, flat, form: this.form };
   }
 
   drawNode(id, node) {

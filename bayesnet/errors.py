@@ -11,6 +11,7 @@ __all__ = [
     "CaseFileError",
     "EvidenceError",
     "ImpossibleEvidenceError",
+    "MissingExtraError",
     "ModelFileError",
     "NetworkError",
     "NetworkFileError",
@@ -102,6 +103,21 @@ class ImpossibleEvidenceError(BayesnetError, ValueError):
 
 class TooLargeError(BayesnetError, MemoryError):
     """A table that an exact answer needs would not fit; the message gives its size."""
+
+
+class MissingExtraError(BayesnetError, ImportError):
+    """Something optional is not installed; the message says what to install.
+
+    Parameters
+    ----------
+    what : str
+        What needs it, in words.
+    extra : str
+        The extra of this package that brings it.
+    """
+
+    def __init__(self, what: str, extra: str) -> None:
+        super().__init__(f"{what} needs more packages: pip install 'bayesnet[{extra}]'")
 
 
 def did_you_mean(word: object, known: Iterable[str], count: int = 3) -> str:

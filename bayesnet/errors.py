@@ -9,6 +9,7 @@ from dataclasses import dataclass
 __all__ = [
     "BayesnetError",
     "CaseFileError",
+    "CohortError",
     "EvidenceError",
     "ImpossibleEvidenceError",
     "MissingExtraError",
@@ -99,6 +100,10 @@ class ImpossibleEvidenceError(BayesnetError, ValueError):
     def __init__(self, message: str, clashing: Sequence[str] = ()) -> None:
         super().__init__(message)
         self.clashing = tuple(clashing)
+
+
+class CohortError(_ListOfProblems):
+    """A table, or the file that says what its columns mean, cannot be used; every problem is listed."""
 
 
 class TooLargeError(BayesnetError, MemoryError):

@@ -218,7 +218,7 @@ def _triage(
     gains, costs = gain_matrix(model, paths)
     states = np.concatenate([posteriors[c] for c in model.causes], axis=1)
     urgency = np.array([LEVELS.index(a.urgency) for a in paths.actions.values()])
-    for i in np.flatnonzero(urgency < routine):
+    for i in np.flatnonzero(urgency < routine).tolist():
         worthwhile = states @ gains[i] > costs[i]
         level[worthwhile] = np.minimum(level[worthwhile], urgency[i])
     return level

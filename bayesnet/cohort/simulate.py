@@ -84,14 +84,15 @@ def simulate(
     rng = np.random.default_rng(seed)
     states = draw_patients(model, int(n), rng, vectors, progress)
     secret = ("cause", "mechanism", "outcome")
-    data = {}
+    data: dict[str, Any] = {}
+    categories: Any = pd.Categorical
     for v in network.variables:
         if network[v].role in secret and not hidden and v not in vectors:
             continue
         code = states[v]
         if network[v].role not in secret and v not in vectors and share[v] > 0:
             code = np.where(rng.random(n, dtype=np.float32) < share[v], np.int8(-1), code)
-        data[v] = pd.Categorical.from_codes(code, list(network[v].states))
+        data[v] = categories.from_codes(code, list(network[v].states))
     return pd.DataFrame(data)
 
 

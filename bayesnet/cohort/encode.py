@@ -94,7 +94,8 @@ def factor_of_arrow(name: str, array: Any) -> Factor:
         array = pc.dictionary_encode(array)
     index = array.indices
     if index.null_count:
-        index = pc.fill_null(index, -1)
+        # Signed: some libraries number their dictionaries without a sign.
+        index = pc.fill_null(index.cast(pa.int64()), -1)
     return Factor(name, index.to_numpy(zero_copy_only=False), array.dictionary.to_pylist())
 
 

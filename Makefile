@@ -10,7 +10,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 CASE ?= medbullets-017
 
-.PHONY: demo test lint bench browser pictures clean
+.PHONY: demo test lint bench bench-cohort browser pictures clean
 
 demo: $(VENV)/.installed
 	$(BIN)/bayesnet diagnose --case $(CASE)
@@ -47,6 +47,10 @@ $(VENV)/.installed-dev: pyproject.toml $(BIN)/python
 
 bench: $(VENV)/.installed-dev
 	$(BIN)/python benchmarks/bench.py
+
+ROWS ?= 1000000
+bench-cohort: $(VENV)/.installed-dev
+	$(BIN)/python benchmarks/cohort.py --rows $(ROWS)
 
 # The pictures of README.md and MODEL_CARD.md.
 pictures: $(VENV)/.installed-dev browser

@@ -141,7 +141,8 @@ def write_frame(frame: pd.DataFrame, path: Path) -> None:
             import pyarrow.csv as pc
 
             words = [c.cast(c.type.value_type) if pa.types.is_dictionary(c.type) else c for c in table.columns]
-            pc.write_csv(pa.table(words, names=table.column_names), path)
+            plain = pa.table(words, names=table.column_names)
+            pc.write_csv(plain, path, pc.WriteOptions(quoting_style="needed"))
         else:
             import pyarrow.parquet as pq
 

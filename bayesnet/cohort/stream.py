@@ -297,7 +297,7 @@ def _write_table(path: Path, table: pa.Table) -> None:
             i = table.column_names.index(name)
             column = table.column(i)
             table = table.set_column(i, name, column.cast(column.type.value_type))
-        pc.write_csv(table, path)
+        pc.write_csv(table, path, pc.WriteOptions(quoting_style="needed"))
     else:
         with _writer(path, table.schema) as writer:
             writer.write_table(table)

@@ -200,7 +200,7 @@ class Explanation:
         ]
         for word, groups in (("For", speaks), ("Against", denies)):
             if groups:
-                listed = "; ".join(f"{self._words(g)} ({g.weight:+.0f})" for g in groups)
+                listed = "; ".join(f"{self._words(g)} ({g.weight:+z.0f})" for g in groups)
                 said.append(f"{word} it: {listed}.")
         if not speaks and not denies:
             said.append("No finding says much about it.")
@@ -228,15 +228,15 @@ class Explanation:
     def __repr__(self) -> str:
         lines = [self.sentence(), "", "decibans   finding"]
         lines += [
-            f"{r['weight']:+8.1f}   {r['words']}   [{r['path']}]" for r in self.table.to_dict("records")
+            f"{r['weight']:+z8.1f}   {r['words']}   [{r['path']}]" for r in self.table.to_dict("records")
         ]
-        lines.append(f"{self.total:+8.1f}   all together (the weights above overlap by "
-                     f"{self.overlap:+.1f})")
+        lines.append(f"{self.total:+z8.1f}   all together (the weights above overlap by "
+                     f"{self.overlap:+z.1f})")
         return "\n".join(lines)
 
     def _repr_html_(self) -> str:
         rows = "".join(
-            f"<tr><td style='text-align:right'>{r['weight']:+.1f}</td>"
+            f"<tr><td style='text-align:right'>{r['weight']:+z.1f}</td>"
             f"<td style='text-align:left'>{html.escape(r['words'])}</td>"
             f"<td style='text-align:left'><small>{html.escape(r['path'])}</small></td></tr>"
             for r in self.table.to_dict("records")

@@ -10,15 +10,23 @@ VENV := .venv
 BIN := $(VENV)/bin
 CASE ?= medbullets-017
 
-.PHONY: demo test lint bench pictures clean
+.PHONY: demo test lint bench bench-cohort browser pictures clean
 
 demo: $(VENV)/.installed
 	$(BIN)/bayesnet diagnose --case $(CASE)
 
-test: $(VENV)/.installed-dev
+test: $(VENV)/.installed-dev browser
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/python -m pytest -n 2
+
+# The browser of the explorer's tests and screenshots.
+browser:
+	@command -v chromium chromium-browser >/dev/null || \
+	{ [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && \
+	  apt-get update -qq && apt-get install -qq -y --no-install-recommends chromium >/dev/null; } || \
+	echo "Chromium is missing and cannot be installed here: the browser tests are skipped" \
+	  "(on Debian, as root: apt-get install chromium)."
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
@@ -40,13 +48,18 @@ $(VENV)/.installed-dev: pyproject.toml $(BIN)/python
 bench: $(VENV)/.installed-dev
 	$(BIN)/python benchmarks/bench.py
 
+ROWS ?= 1000000
+bench-cohort: $(VENV)/.installed-dev
+	$(BIN)/python benchmarks/cohort.py --rows $(ROWS)
+
 # The pictures of README.md and MODEL_CARD.md.
-pictures: $(VENV)/.installed
+pictures: $(VENV)/.installed-dev browser
 	mkdir -p docs/images
 	$(BIN)/bayesnet plot network -o docs/images/network.svg
 	$(BIN)/bayesnet plot patient --case $(CASE) -o docs/images/patient.svg
 	$(BIN)/bayesnet plot intervals --case $(CASE) -o docs/images/causes.svg
 	$(BIN)/bayesnet rehearse --seed 1 --plot docs/images/rehearsal.svg
+	$(BIN)/python docs/screenshots.py
 	$(BIN)/bayesnet model card models/pt_failure -o MODEL_CARD.md
 
 clean:

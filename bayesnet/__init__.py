@@ -8,11 +8,14 @@
 Decision support for education and research; not a medical device.
 """
 
+from typing import TYPE_CHECKING, Any
+
 from bayesnet.errors import (
     BayesnetError,
     CaseFileError,
     EvidenceError,
     ImpossibleEvidenceError,
+    MissingExtraError,
     ModelFileError,
     NetworkError,
     NetworkFileError,
@@ -21,6 +24,9 @@ from bayesnet.errors import (
 from bayesnet.model import DiagnosticModel, Model, Posterior, from_pgmpy, load, read_network
 from bayesnet.network import Network
 
+if TYPE_CHECKING:
+    from bayesnet.explorer.widget import Explorer
+
 __version__ = "0.1.0"
 
 __all__ = [
@@ -28,7 +34,9 @@ __all__ = [
     "CaseFileError",
     "DiagnosticModel",
     "EvidenceError",
+    "Explorer",
     "ImpossibleEvidenceError",
+    "MissingExtraError",
     "Model",
     "ModelFileError",
     "Network",
@@ -40,3 +48,12 @@ __all__ = [
     "load",
     "read_network",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """`Explorer` on first use: the widget's packages are an extra."""
+    if name == "Explorer":
+        from bayesnet.explorer.widget import Explorer
+
+        return Explorer
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -9,8 +9,10 @@ from dataclasses import dataclass
 __all__ = [
     "BayesnetError",
     "CaseFileError",
+    "CohortError",
     "EvidenceError",
     "ImpossibleEvidenceError",
+    "MissingExtraError",
     "ModelFileError",
     "NetworkError",
     "NetworkFileError",
@@ -100,8 +102,27 @@ class ImpossibleEvidenceError(BayesnetError, ValueError):
         self.clashing = tuple(clashing)
 
 
+class CohortError(_ListOfProblems):
+    """A table, or the file that says what its columns mean, cannot be used; every problem is listed."""
+
+
 class TooLargeError(BayesnetError, MemoryError):
     """A table that an exact answer needs would not fit; the message gives its size."""
+
+
+class MissingExtraError(BayesnetError, ImportError):
+    """Something optional is not installed; the message says what to install.
+
+    Parameters
+    ----------
+    what : str
+        What needs it, in words.
+    extra : str
+        The extra of this package that brings it.
+    """
+
+    def __init__(self, what: str, extra: str) -> None:
+        super().__init__(f"{what} needs more packages: pip install 'bayesnet[{extra}]'")
 
 
 def did_you_mean(word: object, known: Iterable[str], count: int = 3) -> str:

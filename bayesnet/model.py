@@ -465,6 +465,21 @@ class DiagnosticModel(Model):
 
         return diagnose(self, findings)
 
+    def diagnose_frame(self, frame: Any, **options: Any) -> Any:
+        """A posterior for every row of a table (see `bayesnet.cohort.diagnose_frame`)."""
+        from bayesnet.cohort import diagnose_frame
+
+        return diagnose_frame(self, frame, **options)
+
+    def simulate(
+        self, n: int, seed: int = 0, given: Findings | None = None,
+        missing: float | Mapping[str, float] = 0.0, hidden: bool = False,
+    ) -> pd.DataFrame:
+        """Patients drawn exactly from the network (see `bayesnet.cohort.simulate`)."""
+        from bayesnet.cohort import simulate
+
+        return simulate(self, n, seed, given, missing, hidden)
+
     @cached_property
     def _priors(self) -> dict[tuple[float, ...], dict[str, FloatArray]]:
         return {}

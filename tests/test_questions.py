@@ -128,6 +128,17 @@ def test_rivals_are_those_whose_absence_raises_the_cause(small, oracle):
         assert expected > found.posterior
 
 
+@pytest.mark.filterwarnings("error")
+def test_a_cause_given_as_a_finding_leaves_nothing_to_the_others(model):
+    found = model.diagnose({"spinal_stenosis": "severe", "neurogenic_claudication": True})
+    why = found.why("spinal_stenosis")
+    weights = {f.finding: f.weight for f in why.findings}
+    assert weights == {"spinal_stenosis": math.inf, "neurogenic_claudication": 0}
+    assert why.total == math.inf
+    assert why.overlap == 0
+    assert "nan" not in f"{why!r}{why._repr_html_()}"
+
+
 def test_unknown_causes_are_named(small):
     result = small.diagnose(EVIDENCE)
     with pytest.raises(EvidenceError, match=r"no cause 'narow'\. Did you mean narrow"):

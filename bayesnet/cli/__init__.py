@@ -1,9 +1,9 @@
 """The command line. Each module adds its commands to the one app."""
 
-from bayesnet.cli import models, patients, plots, questions
+from bayesnet.cli import cohort, models, patients, plots, questions, serve
 from bayesnet.cli.common import app
 
-__all__ = ["app", "main", "models", "patients", "plots", "questions"]
+__all__ = ["app", "cohort", "main", "models", "patients", "plots", "questions", "serve"]
 
 
 def main() -> None:

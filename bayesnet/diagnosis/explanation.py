@@ -150,7 +150,7 @@ class Explanation:
     @property
     def total(self) -> float:
         """Decibans of all findings together: the change of the log odds, the sum of the steps."""
-        return float(_decibans(self.posterior) - _decibans(self.prior))
+        return float(_gain(_decibans(self.posterior), _decibans(self.prior)))
 
     @property
     def overlap(self) -> float:
@@ -158,7 +158,7 @@ class Explanation:
 
         Positive when findings need each other, negative when they repeat each other.
         """
-        return sum(f.weight for f in self.findings) - self.total
+        return float(_gain(sum(f.weight for f in self.findings), self.total))
 
     @cached_property
     def table(self) -> pd.DataFrame:
@@ -200,7 +200,7 @@ class Explanation:
         ]
         for word, groups in (("For", speaks), ("Against", denies)):
             if groups:
-                listed = "; ".join(f"{self._words(g)} ({g.weight:+.0f})" for g in groups)
+                listed = "; ".join(f"{self._words(g)} ({g.weight:+z.0f})" for g in groups)
                 said.append(f"{word} it: {listed}.")
         if not speaks and not denies:
             said.append("No finding says much about it.")
@@ -228,15 +228,15 @@ class Explanation:
     def __repr__(self) -> str:
         lines = [self.sentence(), "", "decibans   finding"]
         lines += [
-            f"{r['weight']:+8.1f}   {r['words']}   [{r['path']}]" for r in self.table.to_dict("records")
+            f"{r['weight']:+z8.1f}   {r['words']}   [{r['path']}]" for r in self.table.to_dict("records")
         ]
-        lines.append(f"{self.total:+8.1f}   all together (the weights above overlap by "
-                     f"{self.overlap:+.1f})")
+        lines.append(f"{self.total:+z8.1f}   all together (the weights above overlap by "
+                     f"{self.overlap:+z.1f})")
         return "\n".join(lines)
 
     def _repr_html_(self) -> str:
         rows = "".join(
-            f"<tr><td style='text-align:right'>{r['weight']:+.1f}</td>"
+            f"<tr><td style='text-align:right'>{r['weight']:+z.1f}</td>"
             f"<td style='text-align:left'>{html.escape(r['words'])}</td>"
             f"<td style='text-align:left'><small>{html.escape(r['path'])}</small></td></tr>"
             for r in self.table.to_dict("records")
@@ -252,6 +252,13 @@ def _decibans(p: float | FloatArray) -> FloatArray:
     with np.errstate(divide="ignore"):
         odds: FloatArray = 10 * (np.log10(p) - np.log10(1 - np.asarray(p)))
     return odds
+
+
+def _gain(after: float | FloatArray, before: float | FloatArray) -> FloatArray:
+    """Difference of two log odds; nothing is gained where a finding has settled both."""
+    settled = np.isinf(after) & (after == before)
+    with np.errstate(invalid="ignore"):
+        return np.where(settled, 0.0, after - before)
 
 
 def _asked(diagnosis: Diagnosis) -> tuple[dict[str, FloatArray], dict[str, FloatArray]]:
@@ -340,14 +347,15 @@ def explain(diagnosis: Diagnosis, cause: str) -> Explanation:
     present = 1 - found.posteriors[cause][:, 0]
     n = len(ids)
     odds = _decibans(present)
-    steps = np.diff(np.concatenate([odds[:1], odds[start["prefix"] : start["prefix"] + n]]))
-    weights = odds[1] - odds[start["without"] : start["without"] + n]
+    path = np.concatenate([odds[:1], odds[start["prefix"] : start["prefix"] + n]])
+    steps = _gain(path[1:], path[:-1])
+    weights = _gain(odds[1], odds[start["without"] : start["without"] + n])
     without = present[start["rival"] :]
     explained = [
         Rival(r, model.network[r].name, float(p))
         for r, p in zip(rivals, without, strict=True)
         # Explaining away: the cause would rise by a tenth of its odds were the rival out.
-        if _decibans(p) - odds[1] > 10 * math.log10(1.1)
+        if _decibans(p) > odds[1] + 10 * math.log10(1.1)
     ]
     explained.sort(key=lambda r: -r.posterior_without)
     return Explanation(
@@ -370,8 +378,9 @@ def contrast(diagnosis: Diagnosis, cause: str, against: str) -> Explanation:
     share = one / (one + other)
     odds = _decibans(share)
     n = len(ids)
-    steps = np.diff(np.concatenate([odds[:1], odds[start["prefix"] : start["prefix"] + n]]))
-    weights = odds[1] - odds[start["without"] : start["without"] + n]
+    path = np.concatenate([odds[:1], odds[start["prefix"] : start["prefix"] + n]])
+    steps = _gain(path[1:], path[:-1])
+    weights = _gain(odds[1], odds[start["without"] : start["without"] + n])
     return Explanation(
         cause, model.network[cause].name, against, float(share[0]), float(share[1]),
         _weights(diagnosis, cause, ids, weights, steps, _conflicts(found.log_evidence, start, n)),
@@ -395,7 +404,7 @@ def _together(
     groups: Sequence[tuple[str, tuple[str, ...]]], odds: FloatArray, start: Mapping[str, int]
 ) -> tuple[Together, ...]:
     made = [
-        Together(mechanism, members, float(odds[1] - odds[start["group"] + i]))
+        Together(mechanism, members, float(_gain(odds[1], odds[start["group"] + i])))
         for i, (mechanism, members) in enumerate(groups)
     ]
     return tuple(sorted(made, key=lambda g: -abs(g.weight)))

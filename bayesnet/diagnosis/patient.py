@@ -10,7 +10,7 @@ from typing import Any
 
 from bayesnet.errors import EvidenceError, Problem
 
-__all__ = ["parse_patient", "read_patient"]
+__all__ = ["parse_json", "parse_patient", "read_patient"]
 
 
 def read_patient(path: str) -> dict[str, Any]:
@@ -37,7 +37,7 @@ def parse_patient(raw: bytes | str, name: str) -> dict[str, Any]:
     """Like `read_patient`, from text."""
     text = _decoded(raw, name)
     if text.lstrip()[:1] == "{":
-        data = _json(text, name)
+        data = parse_json(text, name)
     else:
         from bayesnet.modelfile.source import parse_yaml
 
@@ -71,7 +71,15 @@ def _decoded(raw: bytes | str, name: str) -> str:
         raise EvidenceError([Problem(f"is not UTF-8 text (byte {error.start})", name)]) from error
 
 
-def _json(text: str, name: str) -> Any:
+def parse_json(raw: bytes | str, name: str) -> Any:
+    """JSON whose keys are each given once.
+
+    Raises
+    ------
+    EvidenceError
+        When it is malformed (with the line), or repeats a key.
+    """
+    text = _decoded(raw, name)
     repeated: list[str] = []
 
     def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -82,11 +90,17 @@ def _json(text: str, name: str) -> Any:
             out[key] = value
         return out
 
+    def constant(word: str) -> None:
+        raise EvidenceError([Problem(f"{word} is not JSON; write null for what is not known", name)])
+
     try:
-        data = json.loads(text, object_pairs_hook=unique)
-    except (json.JSONDecodeError, RecursionError) as error:
+        data = json.loads(text, object_pairs_hook=unique, parse_constant=constant)
+    except EvidenceError:
+        raise
+    except (ValueError, RecursionError) as error:
         line = getattr(error, "lineno", 1)
-        said = getattr(error, "msg", "nested too deeply")
+        unsaid = "nested too deeply" if isinstance(error, RecursionError) else "a number is too long"
+        said = getattr(error, "msg", unsaid)
         raise EvidenceError([Problem(f"is not valid JSON: {said}", f"{name}:{line}")]) from error
     if repeated:
         raise EvidenceError(

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from bayesnet.diagnosis.explanation import Explanation
     from bayesnet.diagnosis.pathways import Triage
     from bayesnet.diagnosis.uncertainty import Intervals, Sensitivity
+    from bayesnet.explorer.widget import Explorer
     from bayesnet.model import DiagnosticModel
 
 __all__ = ["FAMILY_GROUPS", "MEASURES", "CauseResult", "Diagnosis", "diagnose", "group_of"]
@@ -295,6 +296,12 @@ class Diagnosis:
         from bayesnet.reports.patient import write_report
 
         write_report(self, path, draws, seed)
+
+    def explore(self) -> Explorer:
+        """This patient in the explorer (see `bayesnet.explorer.widget`)."""
+        from bayesnet.explorer.widget import Explorer
+
+        return Explorer(self.model, self.findings)
 
     def plot(
         self, ax: Axes | None = None, top: int = 8, by: str = "necessity",

@@ -251,8 +251,10 @@ def _cause(
     )
     # Graded causes speak through their worst state, which differs most from none.
     worst = variable.states[-1]
+    # Rounded, so that equal ratios stay in the order of the states on every machine.
     mine = [
-        (value, f, s) for (c, cs, f, s), value in ratios.items() if c == cause and cs == worst
+        (float(f"{value:.6g}"), f, s)
+        for (c, cs, f, s), value in ratios.items() if c == cause and cs == worst
     ]
     lines = [f"**{variable.name}**" + (f" ({codes})" if codes else "") + f". {variable.note}"]
     lines.append(f"Prevalence: {shares}. Its numbers: " + ", ".join(

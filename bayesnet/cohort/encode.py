@@ -1,0 +1,237 @@
+"""A table's cells as state indices, column by column: every distinct value is read once."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from bayesnet.cohort.mapping import Column, ColumnMapping
+from bayesnet.network import Network, Variable
+from bayesnet.network.factor import FloatArray
+
+__all__ = ["Encoded", "Factor", "encode", "factor_of_arrow", "factor_of_pandas"]
+
+CodeArray = npt.NDArray[np.int8]
+#: Bad cells are quoted to so many characters.
+QUOTED = 40
+
+
+@dataclass(frozen=True, eq=False)
+class Factor:
+    """A column as indices into its distinct values.
+
+    Attributes
+    ----------
+    name : str
+    index : ndarray of int
+        Shape `(rows,)`; -1 where the cell is empty.
+    values : sequence
+    """
+
+    name: str
+    index: npt.NDArray[np.signedinteger[Any]]
+    values: Sequence[Any]
+
+
+@dataclass(frozen=True, eq=False)
+class Encoded:
+    """A table in the engine's terms.
+
+    Attributes
+    ----------
+    codes : ndarray of int8
+        Shape `(rows, variables)` in the order asked for: the index of the known state, or -1.
+    likelihoods : dict int -> ndarray
+        For variables (by position) with uncertain evidence: shape `(rows, states)`, ones where
+        nothing is uncertain.
+    uncertain : ndarray of bool
+        Shape `(rows,)`: rows that need `likelihoods`.
+    bad : dict int -> str
+        Row -> what is wrong with it.
+    """
+
+    codes: CodeArray
+    likelihoods: dict[int, FloatArray]
+    uncertain: npt.NDArray[np.bool_]
+    bad: dict[int, str]
+
+
+def factor_of_pandas(name: str, series: Any) -> Factor:
+    """A pandas column: object, category, number, boolean or Arrow."""
+    import pandas as pd
+
+    if isinstance(series.dtype, pd.CategoricalDtype):
+        return Factor(name, series.cat.codes.to_numpy(), series.cat.categories.tolist())
+    try:
+        index, values = pd.factorize(series, use_na_sentinel=True)
+    except TypeError:
+        # Lists and mappings cannot be compared: every cell is its own value.
+        cells = series.tolist()
+        known = [not (x is None or (isinstance(x, float) and math.isnan(x))) for x in cells]
+        return Factor(name, np.where(known, np.arange(len(cells)), -1), cells)
+    return Factor(name, index, values.tolist())
+
+
+def factor_of_arrow(name: str, array: Any) -> Factor:
+    """A pyarrow array or chunked array."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if isinstance(array, pa.ChunkedArray):
+        if pa.types.is_dictionary(array.type):
+            array = array.unify_dictionaries()
+        array = array.combine_chunks()
+    if isinstance(array, pa.ChunkedArray):
+        array = array.chunk(0) if array.num_chunks else pa.array([], array.type)
+    if pa.types.is_null(array.type):
+        return Factor(name, np.full(len(array), -1), [])
+    if not pa.types.is_dictionary(array.type):
+        array = pc.dictionary_encode(array)
+    index = array.indices
+    if index.null_count:
+        # Signed: some libraries number their dictionaries without a sign.
+        index = pc.fill_null(index.cast(pa.int64()), -1)
+    return Factor(name, index.to_numpy(zero_copy_only=False), array.dictionary.to_pylist())
+
+
+def encode(
+    network: Network,
+    variables: Sequence[str],
+    columns: Iterable[Factor],
+    rows: int,
+    mapping: ColumnMapping,
+) -> Encoded:
+    """Encode a table.
+
+    Parameters
+    ----------
+    network : Network
+    variables : sequence of str
+        Order of the code columns (`program.variables`).
+    columns : iterable of Factor
+        Names not in `mapping` are passed over. The same name may come twice.
+    rows : int
+    mapping : ColumnMapping
+
+    Returns
+    -------
+    Encoded
+    """
+    at = {v: i for i, v in enumerate(variables)}
+    codes = np.full((len(variables), rows), -1, np.int8)
+    likelihoods: dict[int, FloatArray] = {}
+    uncertain = np.zeros(rows, bool)
+    bad: dict[int, str] = {}
+    virtual: dict[str, dict[str, Factor]] = {}
+    filled: set[int] = set()
+    for factor in columns:
+        column = mapping.columns.get(factor.name)
+        if column is None:
+            continue
+        if column.state is not None:
+            virtual.setdefault(column.variable, {})[column.state] = factor
+            continue
+        variable, i = network[column.variable], at[column.variable]
+        table, vectors, errors = _read(factor, column, variable, mapping.not_known)
+        if errors:
+            _note(bad, factor, errors)
+        new = table[factor.index]
+        if i in filled:
+            codes[i] = _combined(codes[i], new, column, bad)
+        else:
+            codes[i] = new
+            filled.add(i)
+        if vectors:
+            given = np.ones((rows, len(variable)))
+            for k, vector in vectors.items():
+                given[factor.index == k] = vector
+            likelihoods[i] = likelihoods.get(i, 1.0) * given
+            uncertain |= np.isin(factor.index, list(vectors))
+    for id, given_states in virtual.items():
+        i, variable = at[id], network[id]
+        vector, known = _virtual(variable, given_states, rows, bad)
+        likelihoods[i] = likelihoods.get(i, 1.0) * vector
+        uncertain |= known
+    return Encoded(np.ascontiguousarray(codes.T), likelihoods, uncertain, bad)
+
+
+def _read(
+    factor: Factor, column: Column, variable: Variable, not_known: Sequence[str]
+) -> tuple[CodeArray, dict[int, FloatArray], dict[int, str]]:
+    """State index of every distinct value (and -1 at the end, for empty cells); uncertain ones; errors."""
+    table = np.full(len(factor.values) + 1, -1, np.int8)
+    vectors: dict[int, FloatArray] = {}
+    errors: dict[int, str] = {}
+    for k, value in enumerate(factor.values):
+        try:
+            vector = column.likelihood(variable, value, not_known)
+        except ValueError as error:
+            errors[k] = _shortened(str(error), value)
+            continue
+        if vector is None:
+            continue
+        open_ = np.flatnonzero(vector)
+        if len(open_) == 1:
+            table[k] = open_[0]
+        else:
+            vectors[k] = vector
+    return table, vectors, errors
+
+
+def _shortened(message: str, value: Any) -> str:
+    text = str(value)
+    return message.replace(text, text[:QUOTED] + "...") if len(text) > QUOTED else message
+
+
+def _note(bad: dict[int, str], factor: Factor, errors: Mapping[int, str]) -> None:
+    for row in np.flatnonzero(np.isin(factor.index, list(errors))).tolist():
+        said = f"{factor.name}: {errors[int(factor.index[row])]}"
+        bad[row] = f"{bad[row]}; {said}" if row in bad else said
+
+
+def _combined(old: CodeArray, new: CodeArray, column: Column, bad: dict[int, str]) -> CodeArray:
+    """Two columns of one variable: what either knows; where they differ, the worse or a bad row."""
+    if column.worst:
+        return np.maximum(old, new)
+    for row in np.flatnonzero((old >= 0) & (new >= 0) & (old != new)).tolist():
+        said = f"{column.variable}: two columns give different values"
+        bad[row] = f"{bad[row]}; {said}" if row in bad else said
+    return np.where(old >= 0, old, new)
+
+
+def _virtual(
+    variable: Variable, given: Mapping[str, Factor], rows: int, bad: dict[int, str]
+) -> tuple[FloatArray, npt.NDArray[np.bool_]]:
+    """Likelihoods from one column a state; a state without a column gets what is left of one.
+
+    A row whose columns are all empty says nothing.
+    """
+    found = np.full((rows, len(variable)), np.nan)
+    for state, factor in given.items():
+        numbers = np.full(len(factor.values) + 1, np.nan)
+        wrong: dict[int, str] = {}
+        for k, value in enumerate(factor.values):
+            try:
+                numbers[k] = float(value)
+            except (TypeError, ValueError):
+                numbers[k] = -1.0
+            if not 0 <= numbers[k] <= 1 and not np.isnan(numbers[k]):
+                shown = str(value)[:QUOTED]
+                wrong[k] = f"{shown!r}: expected a probability from 0 to 1"
+        if wrong:
+            _note(bad, factor, wrong)
+        found[:, variable.states.index(state)] = numbers[factor.index]
+    known = ~np.isnan(found).all(axis=1)
+    given_sum = np.nansum(found, axis=1)
+    left = np.isnan(found).sum(axis=1)
+    share = np.where(left > 0, np.maximum(1 - given_sum, 0) / np.maximum(left, 1), 0.0)
+    found = np.where(np.isnan(found), share[:, None], found)
+    for row in np.flatnonzero(known & ~(found.max(axis=1) > 0)).tolist():
+        bad.setdefault(row, f"{variable.id}: every state has likelihood 0")
+    found[~known] = 1.0
+    return found, known

@@ -1,0 +1,317 @@
+"""A registry's own columns, codes and units, in the words of the model.
+
+    columns:
+      Alter: age
+      geschlecht: {variable: sex, values: {m: male, w: female}}
+      tsk_total: {variable: tampa_scale, thresholds: {high: ">= 38", normal: "< 38"}}
+      temp_c: {variable: fever, thresholds: {present: ">= 38", absent: "< 38"}}
+      p_fever: {variable: fever, state: present}
+    not_known: ["", NA, -9]
+
+A number may be brought to other units before it is read: `scale` and `offset` (x * scale + offset).
+Several columns may name one variable; where they differ the row is refused, unless one of them says
+`combine: worst`.
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+import os
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from bayesnet.errors import CohortError, Problem, did_you_mean
+from bayesnet.inference import likelihood_of
+from bayesnet.modelfile.source import read_yaml
+from bayesnet.network import Network, Variable
+from bayesnet.network.factor import FloatArray
+
+__all__ = ["NOT_KNOWN", "Column", "ColumnMapping", "default_mapping", "read_mapping", "suggest_mapping"]
+
+#: Words for "not known", unless a variable has such a state.
+NOT_KNOWN = ("", "na", "n/a", "nan", "null", "none", "nil", "unknown", "missing", "not known", "?")
+_BOUND = re.compile(r"\s*(>=|<=|>|<|==?)\s*(-?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?)\s*")
+_COMPARE: Mapping[str, Callable[[float, float], bool]] = {
+    ">=": lambda x, y: x >= y, "<=": lambda x, y: x <= y, ">": lambda x, y: x > y,
+    "<": lambda x, y: x < y, "=": lambda x, y: x == y, "==": lambda x, y: x == y,
+}
+#: Two names are alike from this share of common letters (difflib's ratio).
+ALIKE = 0.75
+
+
+@dataclass(frozen=True)
+class Column:
+    """What one column of a table means.
+
+    Attributes
+    ----------
+    variable : str
+    state : str or None
+        When set, the column holds the likelihood of this state (virtual evidence).
+    values : mapping str -> object
+        The registry's code -> a value as `model.diagnose` takes it; None for not known.
+    thresholds : mapping str -> tuple of (operator, number)
+        State -> bounds that must all hold; the first state that fits is taken.
+    scale, offset : float
+        Applied to numbers first: x * scale + offset.
+    worst : bool
+        Whether, where several columns name the variable, the one with the higher state is taken.
+    """
+
+    variable: str
+    state: str | None = None
+    values: Mapping[str, Any] = field(default_factory=dict)
+    thresholds: Mapping[str, tuple[tuple[str, float], ...]] = field(default_factory=dict)
+    scale: float = 1.0
+    offset: float = 0.0
+    worst: bool = False
+
+    def likelihood(self, variable: Variable, value: Any, not_known: Sequence[str]) -> FloatArray | None:
+        """The likelihood of each state that a cell stands for; None for not known.
+
+        Raises
+        ------
+        ValueError
+            Saying what was expected.
+        """
+        if isinstance(value, str):
+            value = value.strip()
+        text = _text(value)
+        if text in self.values:
+            value = self.values[text]
+            return likelihood_of(variable, value)
+        if text in not_known:
+            return None
+        if text.lower() in NOT_KNOWN and text.lower() not in variable.states:
+            return None
+        if isinstance(value, bool) or not self._is_numeric:
+            if isinstance(value, str) and "|" in value:
+                value = [part.strip() for part in value.split("|")]
+            return likelihood_of(variable, value)
+        try:
+            number = float(value)
+        except (TypeError, ValueError):
+            return likelihood_of(variable, value)
+        if math.isnan(number):
+            return None
+        number = number * self.scale + self.offset
+        if not self.thresholds:
+            return likelihood_of(variable, number)
+        for state, bounds in self.thresholds.items():
+            if all(_COMPARE[op](number, y) for op, y in bounds):
+                return likelihood_of(variable, state)
+        raise ValueError(f"{number:g} is within no threshold ({', '.join(self.thresholds)})")
+
+    @property
+    def _is_numeric(self) -> bool:
+        return bool(self.thresholds) or (self.scale, self.offset) != (1.0, 0.0)
+
+
+@dataclass(frozen=True)
+class ColumnMapping:
+    """What every column means, and which words stand for not known.
+
+    Attributes
+    ----------
+    columns : mapping name -> Column
+    not_known : tuple of str
+    """
+
+    columns: Mapping[str, Column]
+    not_known: tuple[str, ...] = ()
+
+    def restricted(self, names: Iterable[str]) -> ColumnMapping:
+        """Only the columns that a table has."""
+        have = set(names)
+        return ColumnMapping({c: x for c, x in self.columns.items() if c in have}, self.not_known)
+
+    def to_yaml(self) -> str:
+        """The file that `read_mapping` reads."""
+        import yaml
+
+        columns: dict[str, Any] = {}
+        for name, c in self.columns.items():
+            entry: dict[str, Any] = {"variable": c.variable}
+            if c.state:
+                entry["state"] = c.state
+            if c.values:
+                entry["values"] = dict(c.values)
+            if c.thresholds:
+                entry["thresholds"] = {
+                    s: ", ".join(f"{op} {x:g}" for op, x in b) for s, b in c.thresholds.items()
+                }
+            if (c.scale, c.offset) != (1.0, 0.0):
+                entry |= {"scale": c.scale, "offset": c.offset}
+            if c.worst:
+                entry["combine"] = "worst"
+            columns[name] = c.variable if len(entry) == 1 else entry
+        data = {"columns": columns, "not_known": list(self.not_known)}
+        return yaml.safe_dump(data, sort_keys=False, allow_unicode=True, width=100)
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    return str(value)
+
+
+def default_mapping(network: Network, names: Iterable[str]) -> ColumnMapping:
+    """Columns named by variable ids, or `finding__state` for the likelihood of a state."""
+    found: dict[str, Column] = {}
+    for name in names:
+        variable, _, state = str(name).partition("__")
+        if name in network:
+            found[str(name)] = Column(str(name))
+        elif state and variable in network and state in network[variable].states:
+            found[str(name)] = Column(variable, state)
+    return ColumnMapping(found)
+
+
+def read_mapping(path: str | os.PathLike[str], network: Network) -> ColumnMapping:
+    """Read a mapping file.
+
+    Raises
+    ------
+    CohortError
+        With every problem, each with file and line.
+    """
+    file = Path(path)
+    try:
+        source = read_yaml(file, os.fspath(file))
+    except OSError as error:
+        raise CohortError([Problem(f"cannot be read: {error.strerror}", str(file))]) from error
+    except UnicodeDecodeError as error:
+        raise CohortError([Problem("is not UTF-8 text", str(file))]) from error
+    if source.problems:
+        raise CohortError(list(source.problems))
+    data = source.data
+    if not isinstance(data, dict) or not isinstance(data.get("columns"), dict):
+        raise CohortError([Problem("expected `columns:` with an entry for each column", str(file))])
+    problems = [
+        Problem(f"unknown key {k!r}.{did_you_mean(k, ('columns', 'not_known'))}", source.where(k))
+        for k in data if k not in ("columns", "not_known")
+    ]
+    columns: dict[str, Column] = {}
+    for name, entry in data["columns"].items():
+        where = source.where("columns", name)
+        try:
+            columns[name] = _column(entry, network)
+        except ValueError as error:
+            problems.append(Problem(f"{name}: {error}", where))
+    if problems:
+        raise CohortError(problems)
+    words = tuple(_text(x) for x in data.get("not_known") or ())
+    return ColumnMapping(columns, words)
+
+
+_KEYS = ("variable", "state", "values", "thresholds", "scale", "offset", "combine")
+
+
+def _column(entry: Any, network: Network) -> Column:
+    if isinstance(entry, str):
+        entry = {"variable": entry}
+    if not isinstance(entry, dict) or "variable" not in entry:
+        raise ValueError("expected a variable, or a mapping with `variable:`")
+    unknown = [k for k in entry if k not in _KEYS]
+    if unknown:
+        raise ValueError(f"unknown key {unknown[0]!r}.{did_you_mean(unknown[0], _KEYS)}")
+    id = entry["variable"]
+    if id not in network:
+        raise ValueError(f"unknown variable {id!r}.{did_you_mean(id, network.variables)}")
+    variable = network[id]
+    state = entry.get("state")
+    for s in [*([state] if state is not None else []), *(entry.get("thresholds") or {})]:
+        if s not in variable.states:
+            raise ValueError(f"{s!r} is not a state of {id}; expected {', '.join(variable.states)}")
+    values = {}
+    for code, value in (entry.get("values") or {}).items():
+        likelihood_of(variable, value)
+        values[_text(code)] = value
+    numbers = {}
+    for key in ("scale", "offset"):
+        x = entry.get(key, 1.0 if key == "scale" else 0.0)
+        if isinstance(x, bool) or not isinstance(x, int | float):
+            raise ValueError(f"{key} must be a number, not {x!r}")
+        numbers[key] = float(x)
+    if entry.get("combine", "agree") not in ("agree", "worst"):
+        raise ValueError("combine must be agree or worst")
+    return Column(
+        id, state, values,
+        {s: _bounds(str(text)) for s, text in (entry.get("thresholds") or {}).items()},
+        numbers["scale"], numbers["offset"], entry.get("combine") == "worst",
+    )
+
+
+def _bounds(text: str) -> tuple[tuple[str, float], ...]:
+    found = []
+    for part in text.split(","):
+        match = _BOUND.fullmatch(part)
+        if match is None:
+            raise ValueError(f"threshold {text!r}: expected such as '>= 38' or '>= 20, < 38'")
+        found.append((match[1], float(match[2])))
+    return tuple(found)
+
+
+def suggest_mapping(network: Network, columns: Mapping[str, Sequence[Any]]) -> ColumnMapping:
+    """A mapping proposed from the names of columns and some of their values.
+
+    Parameters
+    ----------
+    network : Network
+    columns : mapping name -> sequence
+        Distinct values of each column; a few hundred are enough.
+
+    Returns
+    -------
+    ColumnMapping
+        Columns whose name is alike a variable's id or label (difflib's ratio of at least 0.75), with
+        codes brought to states where they are alike. To be read and corrected by a person.
+    """
+    names = {_plain(v.id): v.id for v in network.variables.values()}
+    names |= {_plain(v.name): v.id for v in network.variables.values() if v.label}
+    found: dict[str, Column] = {}
+    for column, seen in columns.items():
+        direct = default_mapping(network, [column]).columns
+        if direct:
+            found |= direct
+            continue
+        close = difflib.get_close_matches(_plain(column), names, 1, ALIKE)
+        if not close:
+            continue
+        variable = network[names[close[0]]]
+        values: dict[str, Any] = {}
+        fits = 0
+        for value in seen:
+            try:
+                fits += Column(variable.id).likelihood(variable, value, ()) is not None
+            except ValueError:
+                state = _state_like(variable, _text(value))
+                if state:
+                    values[_text(value)] = state
+        if fits or values:
+            found[column] = Column(variable.id, values=values)
+    return ColumnMapping(found)
+
+
+def _plain(text: str) -> str:
+    return re.sub(r"[^a-z0-9]+", " ", text.lower()).strip()
+
+
+_PRESENT = ("1", "yes", "y", "true", "pos", "positive", "present")
+_ABSENT = ("0", "no", "n", "false", "neg", "negative", "absent", "normal")
+
+
+def _state_like(variable: Variable, text: str) -> str | None:
+    word = _plain(text)
+    if len(variable) == 2 and word in _PRESENT + _ABSENT:
+        return variable.states[int(word in _PRESENT)]
+    initials = [s for s in variable.states if len(word) == 1 and s.startswith(word)]
+    if len(initials) == 1:
+        return initials[0]
+    plain = {_plain(s): s for s in variable.states}
+    close = difflib.get_close_matches(word, plain, 1, ALIKE)
+    return plain[close[0]] if close else None

@@ -1,0 +1,1 @@
+"""The network one can touch: the same page in a notebook (`widget`) and on its own (`server`)."""

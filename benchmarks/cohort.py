@@ -1,0 +1,90 @@
+"""Rows per second of `bayesnet score`, beside the engine alone: `make bench-cohort` (ROWS=...)."""
+
+from __future__ import annotations
+
+import argparse
+import multiprocessing
+import os
+import resource
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+
+import bayesnet
+from bayesnet.cohort.encode import encode, factor_of_pandas
+from bayesnet.cohort.mapping import default_mapping
+from bayesnet.inference import run_codes
+
+HERE = Path(__file__).parent
+
+
+def make_table(path: Path, rows: int) -> None:
+    """A Parquet file of simulated patients: a quarter of a million, again and again."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    model = bayesnet.load("pt_failure")
+    part = min(rows, 250_000)
+    frame = model.simulate(part, seed=1, missing=0.83)
+    table = pa.Table.from_pandas(frame, preserve_index=False).replace_schema_metadata(None)
+    with pq.ParquetWriter(path, table.schema) as writer:
+        for start in range(0, rows, part):
+            writer.write_table(table.slice(0, min(part, rows - start)))
+
+
+def engine_rate() -> float:
+    """Rows a second of the engine alone, on the same kind of rows."""
+    model = bayesnet.load("pt_failure")
+    frame = model.simulate(100_000, seed=1, missing=0.83)
+    factors = [factor_of_pandas(c, frame[c]) for c in frame.columns]
+    codes = encode(
+        model.network, model.program.variables, factors, len(frame),
+        default_mapping(model.network, frame.columns),
+    ).codes.copy()
+    codes[:, model.program.variables.index("pt_failure")] = 1
+    run_codes(model.program, codes[:1000], model.causes)
+    best = np.inf
+    for _ in range(3):
+        start = time.perf_counter()
+        run_codes(model.program, codes, model.causes)
+        best = min(best, time.perf_counter() - start)
+    return len(codes) / best
+
+
+def scoring(source: str, out: str, jobs: int, result: multiprocessing.Queue) -> None:
+    """One run of `score`, in a process of its own: seconds and peak MiB."""
+    from bayesnet.cohort import score
+
+    start = time.perf_counter()
+    score(bayesnet.load("pt_failure"), source, out, memory="1GiB", jobs=jobs)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    result.put((time.perf_counter() - start, peak))
+
+
+def main() -> None:
+    """Print a table for benchmarks/README.md."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rows", type=int, default=1_000_000)
+    rows = parser.parse_args().rows
+    alone = engine_rate()
+    with tempfile.TemporaryDirectory() as folder:
+        source = Path(folder, "patients.parquet")
+        make_table(source, rows)
+        print(f"Input: {rows:,} rows, {source.stat().st_size / 2**20:.0f} MiB of Parquet. "
+              f"Engine alone: {alone:,.0f} rows/s on {os.cpu_count()} processors.\n")
+        print("| processors | rows/s | share of the engine alone | seconds | peak MiB |\n|---|---|---|---|---|")
+        for jobs in (1, os.cpu_count() or 1):
+            context = multiprocessing.get_context("spawn")
+            result = context.Queue()
+            process = context.Process(target=scoring, args=(str(source), str(Path(folder, f"{jobs}.parquet")), jobs, result))
+            process.start()
+            seconds, peak = result.get()
+            process.join()
+            share = f"{rows / seconds / alone:.0%}" if jobs == os.cpu_count() else ""
+            print(f"| {jobs} | {rows / seconds:,.0f} | {share} | {seconds:.0f} | {peak:.0f} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -8,7 +8,7 @@ from collections.abc import Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from bayesnet.diagnosis.pathways import Pathways
     from bayesnet.diagnosis.result import Diagnosis
     from bayesnet.diagnosis.uncertainty import Draws
+    from bayesnet.learning import Learning
     from bayesnet.modelfile import ModelDocument
 
 __all__ = ["DiagnosticModel", "Model", "Posterior", "from_pgmpy", "load", "read_network"]
@@ -123,10 +124,13 @@ class Model:
     Parameters
     ----------
     network : Network
+    learning : Learning, optional
+        Where the numbers come from, if they were learned (`fit`).
     """
 
-    def __init__(self, network: Network) -> None:
+    def __init__(self, network: Network, learning: Learning | None = None) -> None:
         self.network = network
+        self.learning = learning
 
     @property
     def name(self) -> str:
@@ -361,6 +365,12 @@ class Model:
         states = self.network[variable].states
         return " or ".join(s for s, x in zip(states, vector, strict=True) if x > 0)
 
+    def fit(self, data: Any, **options: Any) -> Self:
+        """A new model with parameters learned from data (see `bayesnet.learning.fit`)."""
+        from bayesnet.learning import fit
+
+        return fit(self, data, **options)
+
     def to_pgmpy(self) -> Any:
         """The network as a pgmpy `DiscreteBayesianNetwork`."""
         return self.network.to_pgmpy()
@@ -397,10 +407,11 @@ class DiagnosticModel(Model):
     ----------
     document : ModelDocument
         As read from its folder.
+    learning : Learning, optional
     """
 
-    def __init__(self, document: ModelDocument) -> None:
-        super().__init__(document.network)
+    def __init__(self, document: ModelDocument, learning: Learning | None = None) -> None:
+        super().__init__(document.network, learning)
         self.document = document
 
     @cached_property
@@ -479,6 +490,12 @@ class DiagnosticModel(Model):
         from bayesnet.cohort import simulate
 
         return simulate(self, n, seed, given, missing, hidden)
+
+    def write(self, folder: str | os.PathLike[str]) -> Path:
+        """Write the model as a folder that `load` reads, learned numbers and their data included."""
+        from bayesnet.modelfile import write_model
+
+        return write_model(self.document, folder)
 
     @cached_property
     def _priors(self) -> dict[tuple[float, ...], dict[str, FloatArray]]:

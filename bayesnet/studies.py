@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from bayesnet.errors import ModelFileError, Problem
 
-__all__ = ["StudyFigure", "read_studies"]
+__all__ = ["StudyFigure", "read_studies", "write_studies"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,3 +110,14 @@ def read_studies(path: Path) -> Mapping[str, StudyFigure]:
     if problems:
         raise ModelFileError(problems)
     return table
+
+
+def write_studies(studies: Iterable[StudyFigure], path: Path) -> None:
+    """Write rows as the table that `read_studies` reads."""
+    names = list(StudyFigure.__slots__)
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(names)
+        for s in studies:
+            values = (getattr(s, n) for n in names)
+            writer.writerow("" if x is None else x for x in values)

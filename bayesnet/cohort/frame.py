@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from bayesnet.model import DiagnosticModel
 
-__all__ = ["answers_frame", "diagnose_frame", "factors_answer", "usable_mapping"]
+__all__ = ["answers_frame", "diagnose_frame", "factors_answer", "opened", "usable_mapping"]
 
 #: Rows that are worked on at a time.
 BATCH = 20_000
@@ -74,7 +74,7 @@ def diagnose_frame(
         from bayesnet.cohort.cluster import diagnose_dask
 
         return diagnose_dask(model, frame, mapping=mapping, attribution=attribution, errors=errors)
-    names, rows, factors, rebuild = _opened(frame)
+    names, rows, factors, rebuild = opened(frame)
     used = usable_mapping(model, names, mapping)
     parts = []
     for start in range(0, max(rows, 1), BATCH):
@@ -158,7 +158,7 @@ def answers_frame(
 _Opened = tuple[list[str], int, Callable[[int, int], list[Factor]], Callable[[Any], Any]]
 
 
-def _opened(frame: Any) -> _Opened:
+def opened(frame: Any) -> _Opened:
     """Names, rows, a reader of row ranges, and what turns a pandas answer into the kind given."""
     import pandas as pd
 

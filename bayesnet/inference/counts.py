@@ -76,7 +76,7 @@ class EncodedRows:
         packed = np.ascontiguousarray(self.codes)
         view = packed.view(np.dtype((np.void, packed.dtype.itemsize * packed.shape[1]))).ravel()
         _, first, inverse = np.unique(view, return_index=True, return_inverse=True)
-        people = np.bincount(inverse, weights=self.people, minlength=len(first))
+        people = np.bincount(inverse, weights=self.people, minlength=len(first)).astype(float)
         return EncodedRows(self.variables, packed[first], self.levels, people), inverse
 
 
@@ -305,23 +305,23 @@ def expected_counts(
     if set(rows.variables) != set(program.variables):
         raise ValueError("the rows are not over the observed variables of the plan")
     column = {v: i for i, v in enumerate(rows.variables)}
-    at = [column[v] for v in program.variables]
-    codes = np.ascontiguousarray(rows.codes[:, at])
-    levels = np.concatenate([rows.levels[i].ravel() for i in at])
-    level_first = np.cumsum([0, *(rows.levels[i].size for i in at)])[:-1].astype(np.int64)
+    chosen = [column[v] for v in program.variables]
+    codes = np.ascontiguousarray(rows.codes[:, chosen])
+    levels = np.concatenate([rows.levels[i].ravel() for i in chosen])
+    level_first = np.cumsum([0, *(rows.levels[i].size for i in chosen)])[:-1].astype(np.int64)
     patients = len(rows)
     evidence, exponent = np.zeros(patients), np.zeros(patients, np.int64)
     tiles = -(-patients // LANES)
     pieces = max(1, min(PIECES, tiles // 4))
     edges = np.linspace(0, tiles, pieces + 1).astype(int)
-    parts = np.zeros((pieces, plan.sums))
+    sums = np.zeros((pieces, plan.sums))
 
     def work(piece: int) -> None:
         count_tiles(
             codes, rows.people, levels, level_first, edges[piece], edges[piece + 1],
             plan.slot_first, plan.slot_size, plan.forward, plan.backward, plan.starts,
             plan.a_index, plan.b_index, weight, plan.rows, plan.rescaled, plan.root_row, evidence,
-            exponent, parts[piece],
+            exponent, sums[piece],
         )
 
     workers = min(threads or os.cpu_count() or 1, pieces)
@@ -331,7 +331,7 @@ def expected_counts(
     else:
         with ThreadPoolExecutor(workers) as pool:
             list(pool.map(work, range(pieces)))
-    summed = parts.sum(axis=0)
+    summed = sums.sum(axis=0)
 
     gradient = {
         node: summed[first : first + program.nodes[node].size] for node, first in plan.meets

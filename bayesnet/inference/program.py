@@ -534,6 +534,7 @@ def _grouped(
 
 
 def sum_of_products(plan: SumOfProducts, a: FloatArray, b: FloatArray) -> FloatArray:
+    """One half of a contraction for one patient."""
     products = a[plan.a_index] * b[plan.b_index]
     owner = np.repeat(np.arange(len(plan.starts) - 1), np.diff(plan.starts))
     sums = np.bincount(owner, weights=products, minlength=len(plan.starts) - 1)

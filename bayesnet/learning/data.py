@@ -1,109 +1,141 @@
-"""A data frame of patients as rows for the engine."""
+"""A table of patients as rows for the expected counts."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
 
-from bayesnet.errors import EvidenceError, Problem, did_you_mean
-from bayesnet.inference import likelihood_of
+from bayesnet.cohort.encode import Encoded, encode
+from bayesnet.cohort.frame import opened
+from bayesnet.cohort.mapping import ColumnMapping, default_mapping
+from bayesnet.errors import CohortError, Problem, did_you_mean
 from bayesnet.inference.counts import EncodedRows
 from bayesnet.network import Network
 from bayesnet.network.factor import FloatArray
 
-if TYPE_CHECKING:
-    import pandas as pd
-
-__all__ = ["encode_frame", "rows_seen"]
+__all__ = ["encode_frame", "rows_seen", "with_selection"]
 
 
 def encode_frame(
-    network: Network, frame: pd.DataFrame, weights: str | Iterable[float] | None = None
+    network: Network,
+    frame: Any,
+    weights: str | Iterable[float] | None = None,
+    mapping: ColumnMapping | None = None,
 ) -> EncodedRows:
-    """Rows for `expected_counts` from a frame with one patient a row.
+    """Rows for `expected_counts` from a table with one patient a row.
 
     Parameters
     ----------
     network : Network
     frame : DataFrame
-        Columns are variable ids; a cell is what `likelihood_of` takes (a state, true or false, a
-        number where the variable has bins, a list of possible states), or missing.
+        As for `diagnose_frame`.
     weights : str or array, optional
         How many people each row stands for: a column of the frame, or one number a row.
+    mapping : ColumnMapping, optional
 
     Raises
     ------
-    EvidenceError
-        Naming every column and value that is not understood, with the first row that has it.
+    CohortError
+        Naming every row and column that is not understood.
     """
-    import pandas as pd
-
-    problems: list[Problem] = []
-    people = np.ones(len(frame))
-    named = weights if isinstance(weights, str) else None
-    if named is not None and named not in frame:
-        problems.append(Problem(f"no weight column {named!r}.{did_you_mean(named, frame.columns)}"))
-    elif weights is not None:
-        given = frame[named] if named is not None else np.asarray(list(weights))
-        people = np.asarray(pd.to_numeric(given, errors="coerce"), dtype=float)
-        if people.shape != (len(frame),):
-            problems.append(Problem(f"{len(people)} weights for {len(frame)} rows"))
-        elif not (np.isfinite(people) & (people >= 0)).all():
-            bad = int(np.flatnonzero(~(np.isfinite(people) & (people >= 0)))[0])
-            problems.append(Problem("a weight must be a number of at least 0", f"row {bad + 1}"))
-    columns = [c for c in frame.columns if c != named]
-    codes = np.zeros((len(frame), len(columns)), np.int16)
-    levels: list[FloatArray] = []
-    for at, column in enumerate(columns):
-        if column not in network:
-            hint = did_you_mean(column, network.variables)
-            problems.append(Problem(f"unknown variable {column!r}.{hint}", "column"))
-            continue
-        variable = network[column]
-        known: list[FloatArray] = [np.ones(len(variable))]
-        series = frame[column].astype(object)
-        try:
-            number, _ = pd.factorize(series)
-        except TypeError:  # lists of possible states cannot be hashed
-            number, _ = pd.factorize(series.map(repr).where(series.map(_is_known)))
-        first = dict(zip(*np.unique(number, return_index=True), strict=True))
-        first.pop(-1, None)
-        code_of = np.zeros(len(first) + 1, np.int16)  # the last entry is that of -1, not known
-        for n, row in first.items():
-            try:
-                vector = likelihood_of(variable, series.iloc[row])
-            except ValueError as error:
-                problems.append(Problem(str(error), f"{column}, row {row + 1}"))
-                continue
-            if vector is not None:
-                code_of[n] = len(known)
-                known.append(vector)
-        codes[:, at] = code_of[number]
-        levels.append(np.stack(known))
-    if problems:
-        raise EvidenceError(problems)
-    return EncodedRows(tuple(columns), codes, tuple(levels), people)
+    names, rows, factors, _ = opened(frame)
+    people = _people(frame, names, rows, weights)
+    used = (default_mapping(network, names) if mapping is None else mapping).restricted(names)
+    if isinstance(weights, str):
+        used = used.restricted([n for n in names if n != weights])
+    if not used.columns:
+        hints = [h for n in names if (h := did_you_mean(n, network.variables))]
+        raise CohortError([
+            f"none of the columns is a variable of the model: {', '.join(names[:8])}."
+            f"{hints[0] if hints else ''}"
+        ])
+    if not rows:
+        raise CohortError(["the table has no rows, so there is nothing to learn from"])
+    known = {c.variable for c in used.columns.values()}
+    variables = tuple(v for v in network.variables if v in known)
+    encoded = encode(network, variables, factors(0, rows), rows, used)
+    if encoded.bad:
+        raise CohortError([Problem(said, f"row {row}") for row, said in sorted(encoded.bad.items())])
+    return _rows(network, variables, encoded, people)
 
 
-def _is_known(value: object) -> bool:
-    return value is not None and not (isinstance(value, float) and np.isnan(value))
+def _people(
+    frame: Any, names: Sequence[str], rows: int, weights: str | Iterable[float] | None
+) -> FloatArray:
+    if weights is None:
+        return np.ones(rows)
+    if isinstance(weights, str):
+        if weights not in names:
+            raise CohortError([f"no weight column {weights!r}.{did_you_mean(weights, names)}"])
+        given = np.asarray(frame[weights], dtype=object)
+    else:
+        given = np.asarray(list(weights), dtype=object)
+    try:
+        people = given.astype(float)
+    except (TypeError, ValueError) as error:
+        raise CohortError([f"weights must be numbers: {error}"]) from error
+    if people.shape != (rows,):
+        raise CohortError([f"{people.size} weights for {rows} rows"])
+    bad = np.flatnonzero(~(np.isfinite(people) & (people >= 0)))
+    if len(bad):
+        raise CohortError(
+            [Problem(f"the weight {people[bad[0]]:g} is not a number of at least 0", f"row {bad[0]}")]
+        )
+    if not people.sum() > 0:
+        raise CohortError(["all weights are 0, so there is nothing to learn from"])
+    return people
 
 
-def rows_seen(rows: EncodedRows, family: Sequence[str], sizes: Sequence[int]) -> FloatArray:
-    """How many people have every variable of `family` known, by their states; shape `sizes`."""
-    out = np.zeros(sizes)
+def _rows(
+    network: Network, variables: Sequence[str], encoded: Encoded, people: FloatArray
+) -> EncodedRows:
+    """Level 0 is not known, then one level a state, then one for each distinct likelihood."""
+    codes = np.empty((len(people), len(variables)), np.int16)
+    levels = []
+    for i, v in enumerate(variables):
+        size = len(network[v])
+        level = np.concatenate([np.ones((1, size)), np.eye(size)])
+        code = encoded.codes[:, i].astype(np.int16) + 1
+        if i in encoded.likelihoods:
+            vectors = encoded.likelihoods[i].copy()
+            known = code > 0
+            vectors[known] *= level[code[known]]
+            distinct, index = np.unique(vectors, axis=0, return_inverse=True)
+            level, code = np.concatenate([np.ones((1, size)), distinct]), (index.ravel() + 1).astype(np.int16)
+        codes[:, i] = code
+        levels.append(level)
+    return EncodedRows(tuple(variables), codes, tuple(levels), people)
+
+
+def with_selection(network: Network, rows: EncodedRows, variable: str, chosen: FloatArray) -> EncodedRows:
+    """The rows with what is known of everybody: `variable` is among the `chosen` states."""
+    level = np.stack([np.ones(len(chosen)), chosen])
+    codes = np.concatenate([rows.codes, np.ones((len(rows), 1), np.int16)], axis=1)
+    return EncodedRows((*rows.variables, variable), codes, (*rows.levels, level), rows.people)
+
+
+def rows_seen(
+    network: Network, rows: EncodedRows, family: Sequence[str], scopes: Sequence[Sequence[str]]
+) -> list[FloatArray] | None:
+    """How many people have every variable of `family` known, by the states of each of `scopes`.
+
+    None when a variable of the family is no column at all.
+    """
     column = {v: i for i, v in enumerate(rows.variables)}
     if any(v not in column for v in family):
-        return out
-    states = []
+        return None
+    state = {}
     known = np.ones(len(rows), bool)
     for v in family:
         levels = rows.levels[column[v]]
         certain = np.count_nonzero(levels, axis=1) == 1
-        state = np.where(certain, levels.argmax(axis=1), -1)[rows.codes[:, column[v]]]
-        known &= state >= 0
-        states.append(state)
-    np.add.at(out, tuple(s[known] for s in states), rows.people[known])
-    return out
+        state[v] = np.where(certain, levels.argmax(axis=1), -1)[rows.codes[:, column[v]]]
+        known &= state[v] >= 0
+    found = []
+    for scope in scopes:
+        out = np.zeros(network.sizes(scope))
+        np.add.at(out, tuple(state[v][known] for v in scope), rows.people[known])
+        found.append(out)
+    return found

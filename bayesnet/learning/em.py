@@ -1,7 +1,12 @@
 """Maximum a posteriori by EM: expected counts from the engine, then one step of every distribution.
 
-Log likelihood plus log prior never falls (Dempster, Laird & Rubin 1977; Green 1990, J R Stat Soc B
-52:443, for the penalised form). A fall beyond rounding is an error, not a warning.
+Log likelihood plus log prior never falls (Dempster, Laird & Rubin 1977, J R Stat Soc B 39:1; Green
+1990, J R Stat Soc B 52:443, for the penalised form). A fall beyond rounding is an error.
+
+Where all patients were selected for something (PT failed in everybody), the likelihood is that of
+their findings given the selection. The people who were not selected are then missing data too: for n
+people and a selection of probability P, n (1 - P) / P of them are expected (Dempster et al. 1977,
+section 4.2, truncation), counted with nothing known but that they were not selected.
 """
 
 from __future__ import annotations
@@ -16,10 +21,68 @@ from bayesnet.inference.counts import CountPlan, Counts, EncodedRows, expected_c
 from bayesnet.learning.local import Local
 from bayesnet.network.factor import FloatArray
 
-__all__ = ["Progress", "Trace", "climb"]
+__all__ = ["Patients", "Progress", "Trace", "climb"]
 
-#: Called with the iteration, the log posterior and its gain.
+#: Called with the iteration, the log posterior and its gain for each person.
 Progress = Callable[[int, float, float], None]
+
+
+@dataclass(frozen=True, eq=False)
+class Patients:
+    """The rows to learn from, equal ones put together.
+
+    Attributes
+    ----------
+    rows : EncodedRows
+    where : ndarray
+        To which of `rows` each row of the table went.
+    unselected : EncodedRows or None
+        One row: somebody of whom only is known that they were not selected.
+    """
+
+    rows: EncodedRows
+    where: np.ndarray[tuple[int], np.dtype[np.intp]]
+    unselected: EncodedRows | None
+
+    @classmethod
+    def of(cls, rows: EncodedRows, selected_by: str | None = None) -> Patients:
+        """`selected_by` is a column of `rows` that says the same of everybody."""
+        merged, where = rows.distinct()
+        if selected_by is None:
+            return cls(merged, where, None)
+        at = rows.variables.index(selected_by)
+        levels = list(rows.levels)
+        chosen = levels[at][1]
+        levels[at] = np.stack([np.ones(len(chosen)), (chosen == 0).astype(float)])
+        codes = np.zeros((1, len(rows.variables)), np.int16)
+        codes[0, at] = 1
+        return cls(merged, where, EncodedRows(rows.variables, codes, tuple(levels), np.ones(1)))
+
+    @property
+    def people(self) -> float:
+        """How many there are, by weight."""
+        return float(self.rows.people.sum())
+
+    def counts(
+        self, plan: CountPlan, locals_: Mapping[str, Local], threads: int | None = None
+    ) -> tuple[dict[str, list[FloatArray]], float, Counts]:
+        """Expected counts (of the unselected too), the log likelihood, and the counts of the rows."""
+        tables = {v: x.tables() for v, x in locals_.items()}
+        found = expected_counts(plan, self.rows, tables, threads)
+        possible = np.isfinite(found.log_evidence)
+        people = float(self.rows.people[possible].sum())
+        likelihood = float(self.rows.people[possible] @ found.log_evidence[possible])
+        if self.unselected is None:
+            return found.tables, likelihood, found
+        others = expected_counts(plan, self.unselected, tables, threads)
+        unselected = float(np.exp(others.log_evidence[0]))
+        likelihood -= people * float(np.log1p(-unselected))
+        weight = people * unselected / (1 - unselected)
+        total = {
+            v: [a + weight * b for a, b in zip(parts, others.tables[v], strict=True)]
+            for v, parts in found.tables.items()
+        }
+        return total, likelihood, found
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,21 +112,21 @@ class Trace:
 
 def climb(
     plan: CountPlan,
-    rows: EncodedRows,
+    patients: Patients,
     locals_: Mapping[str, Local],
     *,
     iterations: int,
     tolerance: float,
     threads: int | None = None,
     on_progress: Progress | None = None,
-) -> tuple[dict[str, Local], Counts, Trace]:
+) -> tuple[dict[str, Local], dict[str, list[FloatArray]], Trace]:
     """Run EM.
 
     Parameters
     ----------
     plan : CountPlan
         Its free variables are those of `locals_`.
-    rows : EncodedRows
+    patients : Patients
     locals_ : mapping id -> Local
     iterations : int
         The most passes over the data.
@@ -77,36 +140,24 @@ def climb(
     locals, counts, trace
         `counts` are those of the last pass, at the numbers returned.
     """
-    merged, where = rows.distinct()
-    people = float(rows.people.sum())
     state = dict(locals_)
     likelihood: list[float] = []
     prior: list[float] = []
-    converged = False
-    counts = None
     for iteration in range(iterations + 1):
-        counts = expected_counts(plan, merged, {v: x.tables() for v, x in state.items()}, threads)
-        possible = np.isfinite(counts.log_evidence)
-        likelihood.append(float(merged.people[possible] @ counts.log_evidence[possible]))
+        counts, value, found = patients.counts(plan, state, threads)
+        likelihood.append(value)
         prior.append(sum(x.log_prior() for x in state.values()))
         total = likelihood[-1] + prior[-1]
         gain = total - (likelihood[-2] + prior[-2]) if iteration else float("inf")
-        if iteration:
-            _must_not_fall(gain, total)
+        if iteration and gain < -1e-9 * max(1.0, abs(total)):
+            raise BayesnetError(
+                f"the log posterior fell by {-gain:.3g}: please report this with the model and data"
+            )
         if on_progress:
-            on_progress(iteration, total, gain)
-        converged = gain <= tolerance * people
+            on_progress(iteration, total, gain / patients.people)
+        converged = gain <= tolerance * patients.people
         if converged or iteration == iterations:
             break
-        state = {v: x.updated(counts.tables[v]) if v in counts.tables else x for v, x in state.items()}
-    assert counts is not None
-    impossible = np.flatnonzero(~np.isfinite(counts.log_evidence)[where])
-    trace = Trace(np.array(likelihood), np.array(prior), converged, impossible)
-    return state, counts, trace
-
-
-def _must_not_fall(gain: float, total: float) -> None:
-    if gain < -1e-9 * max(1.0, abs(total)):
-        raise BayesnetError(
-            f"the log posterior fell by {-gain:.3g}: please report this with the model and data"
-        )
+        state = {v: x.updated(counts[v]) if v in counts else x for v, x in state.items()}
+    impossible = np.flatnonzero(~np.isfinite(found.log_evidence)[patients.where])
+    return state, counts, Trace(np.array(likelihood), np.array(prior), converged, impossible)

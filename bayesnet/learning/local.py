@@ -37,7 +37,7 @@ from bayesnet.network import (
 from bayesnet.network.factor import FloatArray
 from bayesnet.network.prevalence import solve_intercepts
 
-__all__ = ["Local", "local_of", "parameters_of", "sample_size"]
+__all__ = ["Local", "OddsRatioLocal", "conditional_mix", "local_of", "parameters_of", "sample_size"]
 
 BoolArray = npt.NDArray[np.bool_]
 #: Quasi-Newton steps of one maximisation of an odds-ratio variable.
@@ -88,7 +88,11 @@ def parameters_of(network: Network) -> tuple[Parameter, ...]:
 
 
 class Local(ABC):
-    """What is known so far of one variable's numbers. Immutable."""
+    """What is known so far of one variable's numbers. Immutable.
+
+    Its numbers are also a vector of free coordinates (log ratios within a row, log odds ratios,
+    intercepts), for derivatives.
+    """
 
     @abstractmethod
     def tables(self) -> list[FloatArray]:
@@ -111,6 +115,26 @@ class Local(ABC):
     def moves(self) -> bool:
         """Whether any of its numbers may change."""
 
+    @abstractmethod
+    def coordinates(self) -> FloatArray:
+        """The free coordinates."""
+
+    @abstractmethod
+    def at(self, coordinates: FloatArray) -> Local:
+        """The same with other coordinates."""
+
+    @abstractmethod
+    def score(self, counts: Sequence[FloatArray]) -> FloatArray:
+        """Derivative of log posterior by the coordinates, from expected counts at these numbers.
+
+        The derivative of the observed log likelihood is that of the expected one (Fisher's identity;
+        Louis 1982, J R Stat Soc B 44:226).
+        """
+
+    @abstractmethod
+    def people(self, network: Network, parameter: Parameter, counts: Sequence[FloatArray]) -> float:
+        """The expected number of people that speak of a parameter."""
+
 
 def local_of(
     network: Network,
@@ -131,31 +155,35 @@ def local_of(
         Multiplies every spread.
     """
     d = network.distributions[variable]
-    located: list[tuple[Parameter, list[tuple[int, tuple[int, ...]]]]]
     if isinstance(d, OddsRatio):
         return _odds_ratio(network, variable, d, parameters, learned, strength)
-    if isinstance(d, Mixture):
-        arrays = [*d.components, d.none]
-        names = [*d.parents, "none"]
-        located = []
-        for p in parameters:
-            at = names.index(p.key[0])
-            states = [(s,) for s in range(1, len(arrays[at]))]
-            located.append((p, [(at, i) for i in (states if p.key[0] != "none" else [()])]))
-    else:
-        arrays = [f.values for f in network.factors_of(variable)]
-        located = [(p, rows_of(network, p) or []) for p in parameters]
+    arrays = (
+        [*d.components, d.none] if isinstance(d, Mixture)
+        else [f.values for f in network.factors_of(variable)]
+    )
     prior = [np.zeros_like(a) for a in arrays]
     free = [np.zeros(a.shape[:-1], bool) for a in arrays]
     chosen = {p.key for p in learned}
-    for p, spots in located:
-        for part, index in spots:
+    for p in parameters:
+        for part, index in _located(network, p):
             row = arrays[part][index]
             prior[part][index] = strength * sample_size(row, p.spread) * row
             free[part][index] = p.key in chosen and np.count_nonzero(row) > 1
     if isinstance(d, Mixture):
-        return _Mixture(d, tuple(network.sizes(d.parents)), tuple(arrays), tuple(prior), tuple(free))
+        sizes = tuple(network.sizes(d.parents))
+        return _Mixture(d, tuple(arrays), tuple(prior), tuple(free), sizes)
     return _Rows(d, tuple(arrays), tuple(prior), tuple(free))
+
+
+def _located(network: Network, parameter: Parameter) -> list[tuple[int, tuple[int, ...]]]:
+    """(array, row) of every row of probabilities that a parameter sets."""
+    d = network.distributions[parameter.variable]
+    if not isinstance(d, Mixture):
+        return rows_of(network, parameter) or []
+    at = [*d.parents, "none"].index(parameter.key[0])
+    if at == len(d.parents):
+        return [(at, ())]
+    return [(at, (s,)) for s in range(1, len(d.components[at]))]
 
 
 def _log_dirichlet(arrays: Sequence[FloatArray], prior: Sequence[FloatArray]) -> float:
@@ -183,7 +211,7 @@ def _new_rows(
 
 @dataclass(frozen=True, eq=False)
 class _Rows(Local):
-    """Tables, noisy-MAX, sensitivity and specificity."""
+    """Tables, noisy-MAX, sensitivity and specificity: rows of probabilities."""
 
     base: Distribution
     arrays: tuple[FloatArray, ...]
@@ -196,8 +224,13 @@ class _Rows(Local):
     def log_prior(self) -> float:
         return _log_dirichlet(self.arrays, self.prior)
 
+    def by_row(self, counts: Sequence[FloatArray]) -> Sequence[FloatArray]:
+        """Counts shaped as `arrays`."""
+        return counts
+
     def updated(self, counts: Sequence[FloatArray]) -> Local:
-        return replace(self, arrays=_new_rows(self.arrays, self.prior, self.free, counts))
+        arrays = _new_rows(self.arrays, self.prior, self.free, self.by_row(counts))
+        return replace(self, arrays=arrays)
 
     @property
     def moves(self) -> bool:
@@ -211,50 +244,76 @@ class _Rows(Local):
             return SensitivitySpecificity(d.parents, a[0][1:, 1], float(a[0][0, 0]))
         return Table(d.parents, a[0])
 
+    def _spots(self) -> list[tuple[int, tuple[int, ...], npt.NDArray[np.intp]]]:
+        """(array, row, states that occur) of every free row."""
+        return [
+            (i, index, np.flatnonzero(a[index]))
+            for i, (a, f) in enumerate(zip(self.arrays, self.free, strict=True))
+            for index in (tuple(k) for k in np.argwhere(f).tolist())
+        ]
+
+    def coordinates(self) -> FloatArray:
+        parts = []
+        for i, index, states in self._spots():
+            x = np.log(self.arrays[i][index][states])
+            parts.append(x[1:] - x[0])
+        return np.concatenate([*parts, np.zeros(0)])
+
+    def at(self, coordinates: FloatArray) -> Local:
+        arrays = [a.copy() for a in self.arrays]
+        start = 0
+        for i, index, states in self._spots():
+            x = np.concatenate([[0.0], coordinates[start : start + len(states) - 1]])
+            start += len(states) - 1
+            e = np.exp(x - x.max())
+            arrays[i][index][states] = e / e.sum()
+        return replace(self, arrays=tuple(arrays))
+
+    def score(self, counts: Sequence[FloatArray]) -> FloatArray:
+        seen = self.by_row(counts)
+        parts = []
+        for i, index, states in self._spots():
+            total = (seen[i][index] + self.prior[i][index])[states]
+            parts.append((total - total.sum() * self.arrays[i][index][states])[1:])
+        return np.concatenate([*parts, np.zeros(0)])
+
+    def people(self, network: Network, parameter: Parameter, counts: Sequence[FloatArray]) -> float:
+        seen = self.by_row(counts)
+        return float(sum(seen[part][index].sum() for part, index in _located(network, parameter)))
+
 
 @dataclass(frozen=True, eq=False)
-class _Mixture(Local):
+class _Mixture(_Rows):
     """The component that drives the child is hidden; its weights stay."""
 
-    base: Mixture
     sizes: tuple[int, ...]
-    arrays: tuple[FloatArray, ...]
-    prior: tuple[FloatArray, ...]
-    free: tuple[BoolArray, ...]
 
     def distribution(self) -> Mixture:
-        return Mixture(self.base.parents, self.arrays[:-1], self.base.weights, self.arrays[-1])
+        d = self.base
+        assert isinstance(d, Mixture)
+        return Mixture(d.parents, self.arrays[:-1], d.weights, self.arrays[-1])
 
     def tables(self) -> list[FloatArray]:
         return [self.distribution().table(self.sizes)]
 
-    def log_prior(self) -> float:
-        return _log_dirichlet(self.arrays, self.prior)
-
-    @property
-    def moves(self) -> bool:
-        return any(f.any() for f in self.free)
-
-    def updated(self, counts: Sequence[FloatArray]) -> Local:
+    def by_row(self, counts: Sequence[FloatArray]) -> Sequence[FloatArray]:
+        """Each count is shared out over the components that could have produced it."""
         (seen,) = counts
-        n = len(self.sizes)
-        size = len(self.base.none)
+        d = self.base
+        assert isinstance(d, Mixture)
+        n, size = len(self.sizes), len(d.none)
         parts = []
         total = np.zeros(seen.shape)
-        for i, (rows, weight) in enumerate(zip(self.arrays[:-1], self.base.weights, strict=True)):
+        for i, (rows, weight) in enumerate(zip(self.arrays[:-1], d.weights, strict=True)):
             axes = [1] * i + [len(weight)] + [1] * (n - i - 1)
             part = np.broadcast_to((weight[:, None] * rows).reshape([*axes, size]), seen.shape)
             parts.append(part)
             total = total + part
-        # Each count is shared out over the components that could have produced it.
         shared = []
         for i, part in enumerate(parts):
             share = seen * part / np.where(total > 0, total, 1)
             shared.append(share.sum(axis=tuple(k for k in range(n) if k != i)))
-        nothing = seen[(0,) * n]
-        return replace(
-            self, arrays=_new_rows(self.arrays, self.prior, self.free, [*shared, nothing])
-        )
+        return [*shared, seen[(0,) * n]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -315,58 +374,86 @@ class OddsRatioLocal(Local):
             (self.precision * (slopes - self.middle) ** 2).sum() / 2
         )
 
-    def updated(self, counts: Sequence[FloatArray]) -> Local:
-        from scipy.optimize import minimize
-
-        n = counts[0].reshape(self.mix.shape[0], -1, self.shape[-1])
+    @property
+    def _used(self) -> BoolArray:
+        """Intercepts that may move."""
         used = np.isfinite(self.intercepts)
         used[:, 0] = False
         used[self.held] = False
-        scale = max(float(n.sum() + self.prior.sum()), 1.0)
+        return used
 
-        def read(x: FloatArray) -> tuple[FloatArray, FloatArray]:
-            slopes = x[: len(self.slopes)]
-            a = self.intercepts.copy()
-            a[used] = x[len(slopes) :]
-            if len(slopes):
-                for s in np.flatnonzero(self.held):
-                    log_odds = self.fixed + np.einsum("g,gck->ck", slopes, self.design)
-                    a[s] = solve_intercepts(log_odds, self.mix[s], self.base.prevalence[s])
-            return a, slopes
+    def _read(self, x: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Intercepts and slopes of a vector; held prevalences are kept by their intercepts."""
+        slopes = x[: len(self.slopes)]
+        a = self.intercepts.copy()
+        a[self._used] = x[len(slopes) :]
+        if len(slopes):
+            for s in np.flatnonzero(self.held):
+                log_odds = self.fixed + np.einsum("g,gck->ck", slopes, self.design)
+                a[s] = solve_intercepts(log_odds, self.mix[s], self.base.prevalence[s])
+        return a, slopes
 
-        def objective(x: FloatArray) -> tuple[float, FloatArray]:
-            a, slopes = read(x)
-            table = self._table(a, slopes)
-            seen = n > 0
-            value = float((n[seen] * np.log(np.maximum(table[seen], 1e-300))).sum())
-            value += self._log_prior(table, slopes)
-            rate = np.einsum("sc,sck->sk", self.mix, table)
-            pull = np.where(self.prior > 0, self.prior / np.where(rate > 0, rate, 1), 0)
-            # Derivative with respect to the log odds of every configuration and state.
-            inner = (table * pull[:, None, :]).sum(axis=-1, keepdims=True)
-            by_logit = n - n.sum(axis=-1, keepdims=True) * table
-            by_logit = by_logit + self.mix[..., None] * table * (pull[:, None, :] - inner)
-            by_slope = np.einsum("sck,gck->g", by_logit, self.design)
-            by_slope -= self.precision * (slopes - self.middle)
-            by_intercept = by_logit.sum(axis=1)
-            if len(slopes):
-                by_slope += self._through_held(table, by_intercept)
-            gradient = np.concatenate([by_slope, by_intercept[used]])
-            return -value / scale, -gradient / scale
+    def _objective(self, x: FloatArray, n: FloatArray) -> tuple[float, FloatArray]:
+        """Expected log likelihood plus log prior, and its derivative."""
+        a, slopes = self._read(x)
+        table = self._table(a, slopes)
+        seen = n > 0
+        value = float((n[seen] * np.log(np.maximum(table[seen], 1e-300))).sum())
+        value += self._log_prior(table, slopes)
+        rate = np.einsum("sc,sck->sk", self.mix, table)
+        pull = np.where(self.prior > 0, self.prior / np.where(rate > 0, rate, 1), 0)
+        # Derivative with respect to the log odds of every configuration and state.
+        inner = (table * pull[:, None, :]).sum(axis=-1, keepdims=True)
+        by_logit = n - n.sum(axis=-1, keepdims=True) * table
+        by_logit = by_logit + self.mix[..., None] * table * (pull[:, None, :] - inner)
+        by_slope = np.einsum("sck,gck->g", by_logit, self.design)
+        by_slope -= self.precision * (slopes - self.middle)
+        by_intercept = by_logit.sum(axis=1)
+        if len(slopes):
+            by_slope += self._through_held(table, by_intercept)
+        return value, np.concatenate([by_slope, by_intercept[self._used]])
 
-        start = np.concatenate([self.slopes, self.intercepts[used]])
+    def _shaped(self, counts: Sequence[FloatArray]) -> FloatArray:
+        return counts[0].reshape(self.mix.shape[0], -1, self.shape[-1])
+
+    def coordinates(self) -> FloatArray:
+        return np.concatenate([self.slopes, self.intercepts[self._used]])
+
+    def at(self, coordinates: FloatArray) -> Local:
+        a, slopes = self._read(coordinates)
+        return replace(self, intercepts=a, slopes=slopes.copy())
+
+    def score(self, counts: Sequence[FloatArray]) -> FloatArray:
+        return self._objective(self.coordinates(), self._shaped(counts))[1]
+
+    def people(self, network: Network, parameter: Parameter, counts: Sequence[FloatArray]) -> float:
+        stratum = prevalence_index(network, parameter)
+        if stratum is not None:
+            return float(self._shaped(counts)[stratum].sum())
+        axis = self.base.parents.index(parameter.key[0])
+        away = np.moveaxis(counts[0], axis, 0)[1:]
+        return float(away.sum())
+
+    def updated(self, counts: Sequence[FloatArray]) -> Local:
+        from scipy.optimize import minimize
+
+        n = self._shaped(counts)
+        start = self.coordinates()
         if not len(start):
             return self
-        limits = [(-LARGEST, LARGEST)] * len(self.slopes) + [(None, None)] * int(used.sum())
-        before, _ = objective(start)
+        scale = max(float(n.sum() + self.prior.sum()), 1.0)
+
+        def descent(x: FloatArray) -> tuple[float, FloatArray]:
+            value, by = self._objective(x, n)
+            return -value / scale, -by / scale
+
+        free = len(start) - len(self.slopes)
+        limits = [(-LARGEST, LARGEST)] * len(self.slopes) + [(None, None)] * free
         found = minimize(
-            objective, start, jac=True, method="L-BFGS-B", bounds=limits,
+            descent, start, jac=True, method="L-BFGS-B", bounds=limits,
             options={"maxiter": STEPS, "ftol": 1e-14, "gtol": 1e-10},
         )
-        if not found.fun < before:
-            return self
-        a, slopes = read(found.x)
-        return replace(self, intercepts=a, slopes=slopes.copy())
+        return self.at(found.x) if found.fun < descent(start)[0] else self
 
     def _through_held(self, table: FloatArray, by_intercept: FloatArray) -> FloatArray:
         """What the slopes do through intercepts that keep a prevalence (implicit function)."""

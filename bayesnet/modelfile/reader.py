@@ -131,12 +131,15 @@ class ModelDocument:
     network : Network
     parameters : tuple of Parameter
     folder : Path
+    added : tuple of StudyFigure
+        Data that parameters were learned from since the files were read.
     """
 
     manifest: Manifest
     network: Network
     parameters: tuple[Parameter, ...]
     folder: Path
+    added: tuple[StudyFigure, ...] = ()
 
     @cached_property
     def elimination_order(self) -> tuple[str, ...] | None:
@@ -151,9 +154,9 @@ class ModelDocument:
     @cached_property
     def studies(self) -> Mapping[str, StudyFigure]:
         """The evidence table that the parameters cite; empty if the model names none."""
-        if self.manifest.studies is None:
-            return {}
-        return read_studies(self.folder / self.manifest.studies)
+        named = self.manifest.studies
+        read = {} if named is None else read_studies(self.folder / named)
+        return {**read, **{s.id: s for s in self.added}}
 
 
 class _Unusable(Exception):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import numpy as np
 import yaml
 
-from bayesnet.modelfile.reader import ModelDocument, Parameter
+from bayesnet.modelfile.reader import ORDER_FILE, ModelDocument, Parameter
 from bayesnet.network import (
     TWO_STATES,
     Mixture,
@@ -22,9 +23,13 @@ from bayesnet.network import (
     Variable,
 )
 from bayesnet.network.factor import FloatArray
+from bayesnet.studies import write_studies
 
 __all__ = ["variable_block", "write_model"]
 
+#: Beside a model whose parameters were learned: the figures they cite.
+STUDIES_FILE = "studies.csv"
+PATHWAYS_FILE = "pathways.yaml"
 _Sources = Mapping[tuple[str, ...], Parameter]
 
 
@@ -36,7 +41,9 @@ def write_model(document: ModelDocument, folder: str | os.PathLike[str]) -> Path
     document : ModelDocument
         Numbers are taken from its network, sources from its parameters.
     folder : path
-        Made if it does not exist. The evidence table is referred to, not copied.
+        Made if it does not exist. The evidence table is referred to, not copied, unless parameters
+        were learned: then the rows cited are written beside the model, with a row for the data. A
+        pathways file and an elimination order are copied.
 
     Returns
     -------
@@ -58,10 +65,18 @@ def write_model(document: ModelDocument, folder: str | os.PathLike[str]) -> Path
         (root / f"{role}.yaml").write_text(_dump(blocks), encoding="utf-8")
     manifest = document.manifest.model_dump(exclude_none=True)
     manifest["parts"] = parts
-    if document.manifest.studies is not None:
+    if document.added:
+        cited = {s for p in document.parameters for s in p.studies}
+        write_studies((s for s in document.studies.values() if s.id in cited), root / STUDIES_FILE)
+        manifest["studies"] = STUDIES_FILE
+    elif document.manifest.studies is not None:
         table = (document.folder / document.manifest.studies).resolve()
         manifest["studies"] = os.path.relpath(table, root.resolve())
     (root / "model.yaml").write_text(_dump(manifest), encoding="utf-8")
+    for name in (ORDER_FILE, PATHWAYS_FILE):
+        source = document.folder / name
+        if source.exists() and not (root / name).exists():
+            shutil.copyfile(source, root / name)
     return root
 
 

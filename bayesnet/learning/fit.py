@@ -1,0 +1,406 @@
+"""Parameters from data, with the literature as the prior."""
+
+from __future__ import annotations
+
+import html
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+
+from bayesnet.cohort.mapping import ColumnMapping
+from bayesnet.errors import did_you_mean
+from bayesnet.inference import likelihood_of
+from bayesnet.inference.counts import EncodedRows, plan_counts
+from bayesnet.learning.data import encode_frame, rows_seen, with_selection
+from bayesnet.learning.em import Patients, Progress, Trace, climb
+from bayesnet.learning.information import learned_intervals
+from bayesnet.learning.local import Local, local_of, parameters_of
+from bayesnet.learning.rewrite import changed_numbers, network_of, values_of
+from bayesnet.learning.selection import LearningError, chosen_parameters, label_of
+from bayesnet.modelfile.reader import Parameter
+from bayesnet.network import Network, OddsRatio, Variable
+from bayesnet.network.factor import FloatArray
+from bayesnet.studies import StudyFigure
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from bayesnet.model import Model
+
+__all__ = ["Learning", "fit"]
+
+#: Expected people below which the data are said to be silent on a parameter.
+SILENT = 1.0
+ModelT = TypeVar("ModelT", bound="Model")
+
+
+@dataclass(frozen=True, eq=False)
+class Learning:
+    """What was learned from which data.
+
+    Attributes
+    ----------
+    source : str
+        The name of the data.
+    rows : int
+    people : float
+        Sum of the weights.
+    changes : DataFrame
+        One row a number: `parameter`, `states`, `before`, `after`, `low`, `high` (95 % interval,
+        empty unless asked for), `people` (the expected number who speak of it), `known` (how many of
+        them with nothing hidden; 0 for odds ratios).
+    trace : Trace
+        Of EM.
+    silent : tuple of str
+        Parameters on which the data say nothing; they stay as they were.
+    unused : tuple of str
+        Columns that are no variable of the model.
+    selected : str
+        What everybody was selected for, or empty.
+    """
+
+    source: str
+    rows: int
+    people: float
+    changes: pd.DataFrame
+    trace: Trace
+    silent: tuple[str, ...]
+    unused: tuple[str, ...]
+    selected: str
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """Sentences on what was not learned, or not used."""
+        found = []
+        if self.silent:
+            more = f" and {len(self.silent) - 5} more" if len(self.silent) > 5 else ""
+            found.append(
+                f"The data say nothing about {', '.join(self.silent[:5])}{more}; kept as they were."
+            )
+        if not self.trace.converged:
+            found.append("Stopped before the gain was small; allow more iterations.")
+        if len(self.trace.impossible):
+            found.append(
+                f"{len(self.trace.impossible)} rows are impossible under the model and were left "
+                f"out, the first is row {self.trace.impossible[0]}."
+            )
+        if self.unused:
+            found.append(f"Columns not used: {', '.join(self.unused[:8])}.")
+        return tuple(found)
+
+    @property
+    def moved(self) -> pd.DataFrame:
+        """The numbers that changed, the furthest in log odds (or log) first."""
+        changed = self.changes[self.changes["before"] != self.changes["after"]]
+        with np.errstate(divide="ignore", invalid="ignore"):
+            a, b = (changed[c].to_numpy(float) for c in ("before", "after"))
+            odds = (a <= 1) & (b <= 1)
+            far = np.log(b / a) - np.where(odds, np.log((1 - b) / (1 - a)), 0.0)
+        order = np.argsort(-np.abs(np.nan_to_num(far, nan=0.0)), kind="stable")
+        return changed.iloc[order].reset_index(drop=True)
+
+    def __str__(self) -> str:
+        t = self.trace
+        likelihood = t.log_likelihood
+        lines = [
+            f"Learned from {self.source}: {self.rows:,} rows, {self.people:,.6g} people"
+            + (f", all selected for {self.selected}" if self.selected else ""),
+            f"{len(likelihood) - 1} iterations{'' if t.converged else ' (not converged)'}; log "
+            f"likelihood a person {likelihood[0] / self.people:.5f} -> "
+            f"{likelihood[-1] / self.people:.5f}",
+            f"{len(self.moved)} of {len(self.changes)} numbers changed; furthest:",
+        ]
+        for r in self.moved.head(10).to_dict("records"):
+            name = r["parameter"] + (f" [{r['states']}]" if r["states"] else "")
+            sure = f"  ({r['low']:.3g} to {r['high']:.3g})" if np.isfinite(r["low"]) else ""
+            lines.append(f"  {name}: {r['before']:.3g} -> {r['after']:.3g}{sure}")
+        return "\n".join([*lines, *self.warnings])
+
+    def __repr__(self) -> str:
+        return str(self)
+
+    def _repr_html_(self) -> str:
+        head, *_ = str(self).split("furthest:")
+        shown = self.moved.head(15).drop(columns=["known"])
+        warned = "".join(f"<br>{html.escape(w)}" for w in self.warnings)
+        table = shown.to_html(index=False, float_format=lambda x: f"{x:.3g}")
+        return f"{html.escape(head).replace(chr(10), '<br>')}furthest:<br>{table}<small>{warned}</small>"
+
+
+def fit(
+    model: ModelT,
+    data: Any,
+    *,
+    learn: str | Iterable[str] = "all",
+    keep: str | Iterable[str] = (),
+    strength: float = 1.0,
+    weights: str | Iterable[float] | None = None,
+    mapping: ColumnMapping | None = None,
+    selected: Mapping[str, Any] | None = None,
+    name: str = "local data",
+    iterations: int = 200,
+    tolerance: float = 1e-7,
+    intervals: bool = False,
+    starts: int = 1,
+    seed: int = 0,
+    threads: int | None = None,
+    progress: bool | Progress = False,
+) -> ModelT:
+    """A new model whose parameters are learned from data, the old ones being the prior.
+
+    Maximum a posteriori by EM over everything that is not in the data: causes, mechanisms, empty
+    cells, the inhibitors of noisy links (`bayesnet.learning.em`, `bayesnet.learning.local`).
+
+    Parameters
+    ----------
+    model : Model or DiagnosticModel
+    data : DataFrame
+        As for `diagnose_frame`: columns are variable ids, empty cells are not known.
+    learn, keep : str or iterable of str
+        What may change, and what of that may not: `all`, `prevalences`, `odds_ratios`, `links`,
+        `leaks`, `tables`, ids of variables, or labels such as `fever/kidney_infection`.
+    strength : float
+        How much the old numbers weigh: 1 is as much as their stated spread, 0 is nothing (maximum
+        likelihood).
+    weights : str or array, optional
+        How many people each row stands for (case or survey weights). They should add up to the
+        number of people who were really asked, or the data count for more than they are.
+    mapping : ColumnMapping, optional
+    selected : mapping, optional
+        What all these people were selected for, one variable. In a clinical model it is the outcome
+        (PT failed) unless the table has a column for it; `{}` for people who were not selected.
+    name : str
+        What to call the data; cited by the parameters they changed.
+    iterations, tolerance
+        EM stops when an iteration gains less log posterior a person than `tolerance`.
+    intervals : bool
+        Also 95 % intervals of all learned numbers; two passes over the data for each of them.
+    starts, seed : int
+        EM climbs to a local maximum. The first start is the old numbers; more start from random ones
+        (same seed, same ones), and the best end is taken.
+    threads : int, optional
+        All processors by default. The numbers are the same to the last bit either way.
+    progress : bool or callable
+        A progress bar, or a function of iteration, log posterior and gain a person.
+
+    Returns
+    -------
+    Model or DiagnosticModel
+        As given, with the new numbers; `.learning` says what changed.
+
+    Raises
+    ------
+    CohortError, LearningError
+    """
+    if strength < 0 or not np.isfinite(strength):
+        raise LearningError(f"strength={strength}: expected a number of at least 0 (1: as published)")
+    if iterations < 1 or starts < 1:
+        raise LearningError("iterations and starts must be at least 1")
+    network = model.network
+    document = getattr(model, "document", None)
+    parameters = document.parameters if document is not None else parameters_of(network)
+    learned = chosen_parameters(network, parameters, learn, keep)
+    rows = encode_frame(network, data, weights, mapping)
+    given = _selection(model, selected, rows)
+    columns = mapping.columns if mapping is not None else network.variables
+    named = {weights} if isinstance(weights, str) else set()
+    unused = tuple(str(c) for c in getattr(data, "columns", ()) if c not in columns and c not in named)
+    what = (selected or {}).get(given, True) if given else None
+    if given is not None:
+        rows = with_selection(network, rows, given, _chosen(network[given], what))
+    patients = Patients.of(rows, given)
+
+    by_variable: dict[str, list[Parameter]] = {}
+    for p in parameters:
+        by_variable.setdefault(p.variable, []).append(p)
+    wanted: dict[str, list[Parameter]] = {}
+    for p in learned:
+        wanted.setdefault(p.variable, []).append(p)
+    state = {
+        v: x for v in wanted
+        if (x := local_of(network, v, by_variable[v], wanted[v], strength)).moves
+    }
+    plan = plan_counts(network, rows.variables, list(state), getattr(document, "elimination_order", None))
+    best: tuple[dict[str, Local], dict[str, Any], Trace] | None = None
+    generator = np.random.default_rng(seed)
+    for start in range(starts):
+        with _shown(progress, "Learning" if starts == 1 else f"Learning, start {start + 1}", iterations) as tell:
+            begin = state if start == 0 else {v: _shaken(x, generator) for v, x in state.items()}
+            found = climb(
+                plan, patients, begin, iterations=iterations, tolerance=tolerance, threads=threads,
+                on_progress=tell,
+            )
+        if best is None or found[2].log_posterior[-1] > best[2].log_posterior[-1]:
+            best = found
+    assert best is not None
+    end, counts, trace = best
+    sure = {}
+    if intervals:
+        with _shown(progress, "Intervals", None) as tell:
+            sure = learned_intervals(
+                network, plan, patients, end, [p for p in learned if p.variable in end], threads=threads,
+                on_progress=None if tell is None else (lambda i, n: tell(i, float(n), 0.0)),
+            )
+    new = network_of(network, end)
+    table, silent = _changes(network, new, learned, end, counts, rows, sure)
+    report = Learning(
+        name, len(rows), patients.people, table, trace, silent, unused,
+        f"{given}={what}" if given else "",
+    )
+    return _rebuilt(model, new, report, learned, strength)
+
+
+def _selection(model: Model, selected: Mapping[str, Any] | None, rows: EncodedRows) -> str | None:
+    outcome = getattr(model, "outcome", None)
+    if selected is None:
+        return outcome if outcome is not None and outcome not in rows.variables else None
+    if not selected:
+        return None
+    if len(selected) > 1:
+        raise LearningError("selected: name one variable that everybody was selected by")
+    (variable,) = selected
+    if variable not in model.network:
+        raise LearningError(
+            f"selected: unknown variable {variable!r}.{did_you_mean(variable, model.network.variables)}"
+        )
+    if variable in rows.variables:
+        raise LearningError(f"selected: the table has a column {variable}; drop one of the two")
+    return str(variable)
+
+
+def _chosen(variable: Variable, what: Any) -> FloatArray:
+    try:
+        vector = likelihood_of(variable, what)
+    except ValueError as error:
+        raise LearningError(f"selected: {variable.id}: {error}") from error
+    if vector is None or vector.all():
+        raise LearningError(f"selected: say which state of {variable.id} everybody had")
+    return (vector > 0).astype(float)
+
+
+def _shaken(local: Local, generator: np.random.Generator) -> Local:
+    x = local.coordinates()
+    return local.at(x + generator.normal(0, 1, len(x)))
+
+
+@contextmanager
+def _shown(progress: bool | Progress, what: str, total: int | None) -> Iterator[Progress | None]:
+    """A progress function: the caller's own, a bar on the error stream, or none."""
+    if not progress:
+        yield None
+        return
+    if not isinstance(progress, bool):
+        yield progress
+        return
+    from rich.console import Console
+    from rich.progress import Progress as Bar
+    from rich.progress import TextColumn, TimeElapsedColumn
+
+    columns = (TextColumn("{task.description}"), TextColumn("{task.fields[said]}"), TimeElapsedColumn())
+    with Bar(*columns, console=Console(file=sys.stderr), transient=True) as bar:
+        task = bar.add_task(what, total=total, said="")
+
+        def tell(iteration: int, value: float, gain: float) -> None:
+            said = (
+                f"iteration {iteration}, log posterior {value:,.2f}, gain a person {gain:.2g}"
+                if total is not None else f"{iteration} of {value:.0f}"
+            )
+            bar.update(task, completed=iteration, said=said)
+
+        yield tell
+
+
+def _changes(
+    before: Network, after: Network, learned: Sequence[Parameter], state: Mapping[str, Local],
+    counts: Mapping[str, Any], rows: EncodedRows, sure: Mapping[tuple[str, str], tuple[float, float]],
+) -> tuple[pd.DataFrame, tuple[str, ...]]:
+    import pandas as pd
+
+    people: dict[str, float] = {}
+    known: dict[str, float] = {}
+    for v, x in state.items():
+        d = before.distributions[v]
+        own = [p for p in learned if p.variable == v]
+        seen = None
+        if not isinstance(d, OddsRatio):
+            scopes = [f.scope for f in before.factors_of(v)]
+            seen = rows_seen(before, rows, (*d.parents, v), scopes)
+        for p in own:
+            label = label_of(p)
+            people[label] = x.people(before, p, counts[v]) if v in counts else 0.0
+            known[label] = 0.0 if seen is None else x.people(before, p, seen)
+    silent = tuple(
+        label for p in learned if people.get(label := label_of(p), 0.0) < SILENT and not p.is_by_definition
+    )
+    numbers = changed_numbers(values_of(before, learned), values_of(after, learned))
+    frame = pd.DataFrame(
+        [
+            (label, states, a, b, *sure.get((label, states), (np.nan, np.nan)),
+             people.get(label, 0.0), known.get(label, np.nan))
+            for label, states, a, b in numbers
+        ],
+        columns=["parameter", "states", "before", "after", "low", "high", "people", "known"],
+    )
+    return frame, silent
+
+
+def _rebuilt(
+    model: ModelT, network: Network, report: Learning, learned: Sequence[Parameter], strength: float
+) -> ModelT:
+    document = getattr(model, "document", None)
+    if document is None:
+        return type(model)(network, learning=report)
+    study = _as_study(report, set(document.studies))
+    values = values_of(network, document.parameters)
+    moved = set(report.moved["parameter"])
+    by_label: dict[str, Mapping[Any, Any]] = {
+        r["parameter"]: r for r in report.changes.to_dict("records")
+    }
+    parameters = []
+    for p in document.parameters:
+        label = label_of(p)
+        if label not in moved:
+            parameters.append(replace(p, value=values[label]) if values[label] != p.value else p)
+            continue
+        row = by_label[label]
+        parameters.append(replace(
+            p, value=values[label], studies=(*p.studies, study.id), background=None,
+            spread=_new_spread(p, row, strength),
+            note=" ".join(x for x in (p.note, f"Learned from {report.source}.") if x),
+        ))
+    made = replace(
+        document, network=network, parameters=tuple(parameters), added=(*document.added, study)
+    )
+    return type(model)(made, learning=report)
+
+
+def _new_spread(p: Parameter, row: Mapping[Any, Any], strength: float) -> Any:
+    """The interval where there is one; else the old weight and the people with nothing hidden."""
+    if np.isfinite(row["low"]) and not isinstance(p.value, Mapping):
+        return (float(row["low"]), float(row["high"]))
+    if isinstance(p.spread, int | float) and np.isfinite(row["known"]):
+        return round(strength * float(p.spread) + float(row["known"]), 1)
+    return None if isinstance(p.spread, tuple) and not _within(p.spread, row["after"]) else p.spread
+
+
+def _within(spread: tuple[float, float], value: float) -> bool:
+    return spread[0] <= value <= spread[1]
+
+
+def _as_study(report: Learning, taken: set[str]) -> StudyFigure:
+    number = 1
+    while (id := f"LOCAL{number:04d}") in taken:
+        number += 1
+    t = report.trace
+    return StudyFigure(
+        id=id, cause="", item="", item_state="", measure="learned parameters", value=None,
+        ci_low=None, ci_high=None, n=f"{report.people:g}", n_cause="",
+        population=f"{report.rows} rows" + (f"; {report.selected}" if report.selected else ""),
+        study=report.source, title="Parameters learned from patients' data with the literature as the prior",
+        journal="", doi="", pmid="", design="own data", read_in="own data", url="",
+        note=f"{len(report.moved)} numbers changed, {len(t.log_likelihood) - 1} iterations of EM",
+    )

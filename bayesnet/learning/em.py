@@ -7,6 +7,9 @@ Where all patients were selected for something (PT failed in everybody), the lik
 their findings given the selection. The people who were not selected are then missing data too: for n
 people and a selection of probability P, n (1 - P) / P of them are expected (Dempster et al. 1977,
 section 4.2, truncation), counted with nothing known but that they were not selected.
+
+EM is slow where much is hidden, so every second step is a leap along the way that two steps show
+(Varadhan & Roland 2008, Scand J Stat 35:335), kept only if the log posterior does not fall.
 """
 
 from __future__ import annotations
@@ -23,6 +26,8 @@ from bayesnet.network.factor import FloatArray
 
 __all__ = ["Patients", "Progress", "Trace", "climb"]
 
+#: Most that a leap may be longer than a step.
+LONGEST = 64.0
 #: Called with the iteration, the log posterior and its gain for each person.
 Progress = Callable[[int, float, float], None]
 
@@ -110,6 +115,52 @@ class Trace:
         return self.log_likelihood + self.log_prior
 
 
+@dataclass(frozen=True, eq=False)
+class _Point:
+    """Numbers, and what the data say there."""
+
+    state: dict[str, Local]
+    counts: dict[str, list[FloatArray]]
+    log_likelihood: float
+    log_prior: float
+    found: Counts
+
+    @property
+    def log_posterior(self) -> float:
+        return self.log_likelihood + self.log_prior
+
+    def next(self) -> dict[str, Local]:
+        """One step of EM."""
+        return {
+            v: x.updated(self.counts[v]) if v in self.counts else x for v, x in self.state.items()
+        }
+
+
+def _extrapolated(
+    zero: Mapping[str, Local], one: Mapping[str, Local], two: Mapping[str, Local]
+) -> dict[str, Local] | None:
+    """Squared extrapolation of two steps of EM (Varadhan & Roland 2008, Scand J Stat 35:335, S3)."""
+    moving = [v for v, x in two.items() if x is not zero[v]]
+    a, b, c = ([s[v].coordinates() for v in moving] for s in (zero, one, two))
+    if not moving:
+        return None
+    if any(len(x) != len(y) or len(y) != len(z) for x, y, z in zip(a, b, c, strict=True)):
+        return None
+    x, y, z = (np.concatenate(parts) for parts in (a, b, c))
+    r, v = y - x, z - 2 * y + x
+    if not (np.isfinite(r).all() and np.isfinite(v).all()) or not v.any():
+        return None
+    length = min(max(float(np.linalg.norm(r) / np.linalg.norm(v)), 1.0), LONGEST)
+    if length == 1.0:
+        return dict(two)
+    point = x + 2 * length * r + length**2 * v
+    ends = np.cumsum([0, *(len(part) for part in a)])
+    leapt = {
+        v: two[v].at(point[i:j]) for v, i, j in zip(moving, ends[:-1], ends[1:], strict=True)
+    }
+    return {**two, **leapt}
+
+
 def climb(
     plan: CountPlan,
     patients: Patients,
@@ -140,24 +191,44 @@ def climb(
     locals, counts, trace
         `counts` are those of the last pass, at the numbers returned.
     """
-    state = dict(locals_)
     likelihood: list[float] = []
     prior: list[float] = []
-    for iteration in range(iterations + 1):
+
+    def look(state: dict[str, Local]) -> _Point:
         counts, value, found = patients.counts(plan, state, threads)
-        likelihood.append(value)
-        prior.append(sum(x.log_prior() for x in state.values()))
-        total = likelihood[-1] + prior[-1]
-        gain = total - (likelihood[-2] + prior[-2]) if iteration else float("inf")
-        if iteration and gain < -1e-9 * max(1.0, abs(total)):
+        return _Point(state, counts, value, sum(x.log_prior() for x in state.values()), found)
+
+    def keep(point: _Point) -> float:
+        """The gain over the last point kept."""
+        likelihood.append(point.log_likelihood)
+        prior.append(point.log_prior)
+        gain = point.log_posterior - here.log_posterior if len(prior) > 1 else float("inf")
+        if gain < -1e-9 * max(1.0, abs(point.log_posterior)):
             raise BayesnetError(
                 f"the log posterior fell by {-gain:.3g}: please report this with the model and data"
             )
         if on_progress:
-            on_progress(iteration, total, gain / patients.people)
+            on_progress(len(prior) - 1, point.log_posterior, gain / patients.people)
+        return gain
+
+    here = look(dict(locals_))
+    keep(here)
+    converged = False
+    while len(prior) <= iterations:
+        there = look(here.next())
+        gain = keep(there)
+        before, here = here, there
         converged = gain <= tolerance * patients.people
-        if converged or iteration == iterations:
+        if converged or len(prior) > iterations:
             break
-        state = {v: x.updated(counts[v]) if v in counts else x for v, x in state.items()}
+        # Two steps of EM show where they lead; a long step there is kept if it loses nothing.
+        leap = _extrapolated(before.state, here.state, here.next())
+        if leap is not None:
+            there = look(leap)
+            if there.log_posterior >= here.log_posterior:
+                keep(there)
+                here = there
+    found = here.found
+    state, counts = here.state, here.counts
     impossible = np.flatnonzero(~np.isfinite(found.log_evidence)[patients.where])
     return state, counts, Trace(np.array(likelihood), np.array(prior), converged, impossible)

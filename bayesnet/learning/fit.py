@@ -143,7 +143,7 @@ def fit(
     selected: Mapping[str, Any] | None = None,
     name: str = "local data",
     iterations: int = 200,
-    tolerance: float = 1e-7,
+    tolerance: float = 1e-6,
     intervals: bool = False,
     starts: int = 1,
     seed: int = 0,

@@ -420,7 +420,10 @@ class OddsRatioLocal(Local):
         return np.concatenate([self.slopes, self.intercepts[self._used]])
 
     def at(self, coordinates: FloatArray) -> Local:
-        a, slopes = self._read(coordinates)
+        kept = coordinates.copy()
+        n = len(self.slopes)
+        kept[:n] = np.clip(kept[:n], -LARGEST, LARGEST)
+        a, slopes = self._read(kept)
         return replace(self, intercepts=a, slopes=slopes.copy())
 
     def score(self, counts: Sequence[FloatArray]) -> FloatArray:

@@ -27,7 +27,7 @@ from bayesnet.studies import write_studies
 
 __all__ = ["variable_block", "write_model"]
 
-#: Beside a model whose parameters were learned: the figures they cite.
+#: Beside a model whose parameters were learned: the evidence table, and the data.
 STUDIES_FILE = "studies.csv"
 PATHWAYS_FILE = "pathways.yaml"
 _Sources = Mapping[tuple[str, ...], Parameter]
@@ -42,7 +42,7 @@ def write_model(document: ModelDocument, folder: str | os.PathLike[str]) -> Path
         Numbers are taken from its network, sources from its parameters.
     folder : path
         Made if it does not exist. The evidence table is referred to, not copied, unless parameters
-        were learned: then the rows cited are written beside the model, with a row for the data. A
+        were learned: then it is written beside the model, with a row for the data. A
         pathways file and an elimination order are copied.
 
     Returns
@@ -66,8 +66,7 @@ def write_model(document: ModelDocument, folder: str | os.PathLike[str]) -> Path
     manifest = document.manifest.model_dump(exclude_none=True)
     manifest["parts"] = parts
     if document.added:
-        cited = {s for p in document.parameters for s in p.studies}
-        write_studies((s for s in document.studies.values() if s.id in cited), root / STUDIES_FILE)
+        write_studies(document.studies.values(), root / STUDIES_FILE)
         manifest["studies"] = STUDIES_FILE
     elif document.manifest.studies is not None:
         table = (document.folder / document.manifest.studies).resolve()

@@ -1,0 +1,435 @@
+"""Learning: expected counts, scores and EM against enumeration, closed forms and known truth."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from strategies import KINDS, build
+
+import bayesnet
+from bayesnet.errors import CohortError
+from bayesnet.inference.counts import EncodedRows, expected_counts, plan_counts
+from bayesnet.learning import LearningError
+from bayesnet.learning.data import encode_frame, with_selection
+from bayesnet.learning.em import Patients, climb
+from bayesnet.learning.local import local_of, parameters_of
+from bayesnet.model import Model
+from bayesnet.network import (
+    Mixture,
+    Network,
+    NoisyMax,
+    OddsRatio,
+    SensitivitySpecificity,
+    Table,
+    Variable,
+)
+
+FEW = settings(
+    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True
+)
+
+
+@st.composite
+def problems(draw):
+    """A small network, and a few patients with findings (hard, soft or none) and weights."""
+    n = draw(st.integers(1, 5))
+    kinds = draw(st.lists(st.sampled_from(KINDS), min_size=n, max_size=n))
+    network = build(draw(st.integers(0, 2**32 - 1)), n, kinds)
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    levels, codes = [], []
+    for v in network.variables.values():
+        levels.append(np.concatenate([np.ones((1, len(v))), np.eye(len(v)), rng.random((2, len(v)))]))
+        codes.append(rng.choice(len(levels[-1]), size=5, p=None) * (rng.random(5) < 0.6))
+    rows = EncodedRows(
+        tuple(network.variables), np.array(codes, np.int16).T, tuple(levels), rng.random(5) + 0.5
+    )
+    return network, rows
+
+
+def expanded(network: Network):
+    """Tables of a network whose noisy children have a hidden node for the leak and every link."""
+    tables, wanted = [], {}
+    for v, variable in network.variables.items():
+        d = network.distributions[v]
+        if not isinstance(d, NoisyMax):
+            tables.append(((*d.parents, v), network.table(v)))
+            wanted[v] = [(*d.parents, v)]
+            continue
+        hidden = [f"{v}:{i}" for i in range(len(d.parents) + 1)]
+        tables.append(((hidden[0],), d.leak))
+        for h, parent, link in zip(hidden[1:], d.parents, d.links, strict=True):
+            tables.append(((parent, h), link))
+        size = len(variable)
+        result = np.zeros((size,) * (len(hidden) + 1))
+        for states in itertools.product(range(size), repeat=len(hidden)):
+            result[(*states, (min if d.toward_first else max)(states))] = 1
+        tables.append(((*hidden, v), result))
+        wanted[v] = [(hidden[0],), *((p, h) for h, p in zip(hidden[1:], d.parents, strict=True))]
+    return tables, wanted
+
+
+def enumerated_counts(network: Network, rows: EncodedRows):
+    tables, wanted = expanded(network)
+    ids: dict[str, int] = {}
+    for scope, _ in tables:
+        for u in scope:
+            ids.setdefault(u, len(ids))
+    joint = [x for scope, t in tables for x in (t, [ids[u] for u in scope])]
+    totals = {v: [0.0] * len(s) for v, s in wanted.items()}
+    logs = []
+    for r in range(len(rows)):
+        evidence = [
+            x for i, v in enumerate(rows.variables)
+            for x in (rows.levels[i][rows.codes[r, i]], [ids[v]])
+        ]
+        p = float(np.einsum(*joint, *evidence, [], optimize="greedy"))
+        logs.append(np.log(p) if p > 0 else -np.inf)
+        if p == 0:
+            continue
+        for v, scopes in wanted.items():
+            for i, scope in enumerate(scopes):
+                part = np.einsum(*joint, *evidence, [ids[u] for u in scope], optimize="greedy")
+                totals[v][i] = totals[v][i] + rows.people[r] * part / p
+    return totals, np.array(logs)
+
+
+@FEW
+@given(problems())
+def test_expected_counts_are_those_of_enumeration(problem):
+    network, rows = problem
+    plan = plan_counts(network, rows.variables, list(network.variables))
+    found = expected_counts(plan, rows)
+    counts, logs = enumerated_counts(network, rows)
+    np.testing.assert_allclose(found.log_evidence, logs, rtol=1e-9, atol=1e-9)
+    for v, parts in found.tables.items():
+        for a, b in zip(parts, counts[v], strict=True):
+            np.testing.assert_allclose(a, b, rtol=1e-7, atol=1e-10)
+
+
+def strictly_positive(network: Network) -> Network:
+    """Without zeros and tiny numbers, so that finite differences are meaningful."""
+    def mixed(rows, neutral=None):
+        out = 0.9 * np.asarray(rows) + 0.1 / rows.shape[-1]
+        if neutral is not None:
+            out[0] = rows[0]
+        return out
+
+    new = {}
+    for v, d in network.distributions.items():
+        if isinstance(d, Table):
+            new[v] = Table(d.parents, mixed(d.probabilities))
+        elif isinstance(d, NoisyMax):
+            links = tuple(mixed(x, 0) for x in d.links)
+            new[v] = NoisyMax(d.parents, links, mixed(d.leak), d.toward_first)
+        elif isinstance(d, Mixture):
+            parts = tuple(mixed(x) for x in d.components)
+            new[v] = Mixture(d.parents, parts, d.weights, mixed(d.none))
+        elif isinstance(d, OddsRatio):
+            new[v] = OddsRatio(d.parents, mixed(d.prevalence), d.odds_ratios, d.by)
+        else:
+            new[v] = SensitivitySpecificity(
+                d.parents, 0.1 + 0.8 * d.sensitivity, 0.1 + 0.8 * d.specificity
+            )
+    return network.replace(new)
+
+
+def locals_of(network: Network, strength: float, keep=()):
+    parameters = parameters_of(network)
+    found = {}
+    for v in network.variables:
+        own = [p for p in parameters if p.variable == v]
+        x = local_of(network, v, own, [p for p in own if p.key not in keep], strength)
+        if x.moves:
+            found[v] = x
+    return found
+
+
+@FEW
+@given(problems(), st.sampled_from([0.0, 0.3]), st.booleans(), st.booleans())
+def test_score_is_the_derivative_of_the_log_posterior(problem, strength, select, hold):
+    network, rows = problem
+    network = strictly_positive(network)
+    by = None
+    if select:
+        by, size = rows.variables[0], rows.levels[0].shape[1]
+        rows = EncodedRows(rows.variables[1:], rows.codes[:, 1:], rows.levels[1:], rows.people)
+        rows = with_selection(network, rows, by, np.r_[0.0, np.ones(size - 1)])
+    state = locals_of(network, strength, {("prevalence",)} if hold else ())
+    if not state:
+        return
+    plan = plan_counts(network, rows.variables, list(state))
+    patients = Patients.of(rows, by)
+
+    def value(there):
+        _, likelihood, _ = patients.counts(plan, there)
+        return likelihood + sum(x.log_prior() for x in there.values())
+
+    counts, _, _ = patients.counts(plan, state)
+    for v, x in state.items():
+        exact = x.score(counts[v])
+        middle = x.coordinates()
+        for i in range(len(middle)):
+            step = np.zeros(len(middle))
+            step[i] = 1e-5
+            up = value({**state, v: x.at(middle + step)})
+            down = value({**state, v: x.at(middle - step)})
+            assert (up - down) / 2e-5 == pytest.approx(exact[i], rel=1e-4, abs=1e-5)
+
+
+@FEW
+@given(problems(), st.sampled_from([0.0, 0.3]), st.booleans())
+def test_log_posterior_never_falls(problem, strength, select):
+    network, rows = problem
+    network = strictly_positive(network)
+    by = None
+    if select:
+        by, size = rows.variables[0], rows.levels[0].shape[1]
+        rows = EncodedRows(rows.variables[1:], rows.codes[:, 1:], rows.levels[1:], rows.people)
+        rows = with_selection(network, rows, by, np.r_[0.0, np.ones(size - 1)])
+    state = locals_of(network, strength)
+    plan = plan_counts(network, rows.variables, list(state))
+    _, _, trace = climb(plan, Patients.of(rows, by), state, iterations=30, tolerance=0.0)
+    steps = np.diff(trace.log_posterior)
+    assert (steps >= -1e-9 * np.maximum(1, np.abs(trace.log_posterior[1:]))).all()
+    assert trace.log_posterior[-1] >= trace.log_posterior[0]
+
+
+def clinic() -> Model:
+    """Every kind of distribution on eight variables."""
+    yes = ("absent", "present")
+    variables = [
+        Variable("age", ("young", "middle", "old")), Variable("smoking", yes),
+        Variable("disease", ("absent", "mild", "severe")), Variable("other", yes),
+        Variable("pain", yes), Variable("walking", ("good", "fair", "bad")), Variable("test", yes),
+        Variable("failed", yes),
+    ]
+    p = lambda x: np.array([1 - x, x])  # noqa: E731
+    ratio = np.array([[1, 1, 1], [1, 2.0, 3.0]])
+    return Model(Network(variables, {
+        "age": Table((), np.array([0.3, 0.4, 0.3])),
+        "smoking": Table((), p(0.3)),
+        "disease": OddsRatio(
+            ("age", "smoking"), np.array([[0.85, 0.1, 0.05], [0.7, 0.2, 0.1], [0.6, 0.2, 0.2]]), (ratio,), "age"
+        ),
+        "other": Table((), p(0.25)),
+        "pain": NoisyMax(
+            ("disease", "other"), (np.stack([p(0), p(0.4), p(0.8)]), np.stack([p(0), p(0.6)])), p(0.1)
+        ),
+        "walking": Mixture(
+            ("disease", "other"),
+            (np.array([[1, 0, 0], [0.5, 0.3, 0.2], [0.1, 0.3, 0.6]]), np.array([[1, 0, 0], [0.2, 0.7, 0.1]])),
+            (np.array([0, 1.0, 2.0]), np.array([0, 1.0])), np.array([0.8, 0.15, 0.05]),
+        ),
+        "test": SensitivitySpecificity(("disease",), np.array([0.6, 0.9]), 0.85),
+        "failed": NoisyMax(
+            ("disease", "other"), (np.stack([p(0), p(0.3), p(0.7)]), np.stack([p(0), p(0.5)])), p(0.1)
+        ),
+    }, "clinic"))
+
+
+def drawn(model: Model, n: int, seed: int, missing: float = 0.0) -> pd.DataFrame:
+    """Patients by forward sampling from full tables (nothing of the engine)."""
+    rng = np.random.default_rng(seed)
+    states: dict[str, np.ndarray] = {}
+    for v in model.network.topological_order:
+        table = model.network.table(v)
+        row = table[tuple(states[p] for p in model.network.parents(v))] if model.network.parents(v) else np.repeat(table[None], n, 0)
+        states[v] = (rng.random((n, 1)) > row.cumsum(axis=1)[:, :-1]).sum(axis=1)
+    frame = pd.DataFrame({
+        v: np.array(model.network[v].states, object)[s] for v, s in states.items()
+    })
+    return frame.mask(rng.random(frame.shape) < missing)
+
+
+def test_parameters_are_recovered_within_the_interval_of_the_theory():
+    truth = clinic()
+    frame = drawn(truth, 50_000, seed=7, missing=0.3)
+    rng = np.random.default_rng(1)
+    start = truth.network
+    moved = {}
+    for v, d in start.distributions.items():  # begin elsewhere
+        if isinstance(d, Table):
+            moved[v] = Table(d.parents, 0.5 * d.probabilities + 0.5 * rng.dirichlet(np.ones(d.probabilities.shape[-1])))
+        if isinstance(d, SensitivitySpecificity):
+            moved[v] = SensitivitySpecificity(d.parents, np.array([0.5, 0.7]), 0.7)
+    found = Model(start.replace(moved)).fit(
+        frame, strength=0, intervals=True, iterations=2000, tolerance=1e-10
+    )
+    assert found.learning.trace.converged
+    table = found.learning.changes
+    known = Model(truth.network).fit(frame.head(10), strength=1e9).learning.changes
+    true = known["before"].to_numpy()
+    inside = (table["low"] <= true) & (true <= table["high"])
+    assert len(table) == len(true) == 36
+    assert inside.mean() >= 0.88, table.assign(true=true)[~inside]
+
+    def odds(x):
+        ratio = table["parameter"] == "disease/smoking"
+        return np.where(ratio, np.log(x), np.log(x / np.where(ratio, 1, 1 - np.where(ratio, 0, x))))
+
+    sd = (odds(table["high"]) - odds(table["low"])) / (2 * 1.959964)
+    z = (odds(table["after"]) - odds(true)) / sd
+    assert np.abs(z).max() < 4
+    assert 0.6 < np.std(z) < 1.4
+    # Informative: half of the intervals are narrower than 15 % of the odds to either side.
+    assert np.median(sd) < 0.15
+
+
+def test_selected_patients_do_not_make_the_disease_common():
+    truth = clinic()
+    everybody = drawn(truth, 40_000, seed=3)
+    failed = everybody[everybody["failed"] == "present"].drop(columns=["failed"])
+    learn = {"learn": ["disease", "other", "age"], "strength": 0, "iterations": 500, "tolerance": 1e-9}
+    right = truth.fit(failed, selected={"failed": "present"}, intervals=True, **learn).learning.changes
+    wrong = truth.fit(failed, selected={}, **learn).learning.changes
+    inside = (right["low"] <= right["before"]) & (right["before"] <= right["high"])
+    assert inside.mean() > 0.8
+    other = right["parameter"] == "other"
+    assert right.loc[other, "after"].item() == pytest.approx(0.25, abs=0.03)
+    assert wrong.loc[other, "after"].item() > 0.35
+
+
+def test_complete_data_and_a_dirichlet_prior_give_the_closed_form():
+    model = clinic()
+    frame = drawn(model, 400, seed=2)
+    new = model.fit(frame, learn=["smoking", "test"], strength=2.0)
+    n = 2.0 * 20.0
+    seen = (frame["smoking"] == "present").sum()
+    assert new.network.table("smoking")[1] == pytest.approx((seen + n * 0.3) / (400 + n), rel=1e-12)
+    ill = frame[frame["disease"] == "severe"]
+    positive = (ill["test"] == "present").sum()
+    assert new.network.table("test")[2, 1] == pytest.approx((positive + n * 0.9) / (len(ill) + n), rel=1e-12)
+    changed = new.learning.changes.set_index(["parameter", "states"])
+    assert changed.loc[("test/sensitivity", "severe"), "people"] == pytest.approx(len(frame[frame["disease"] != "absent"]))
+    assert new.network.table("other")[1] == 0.25
+
+
+def test_weights_stand_for_people_and_threads_change_nothing():
+    model = clinic()
+    frame = drawn(model, 200, seed=4, missing=0.3)
+    often = pd.concat([frame] * 3, ignore_index=True)
+    weighted = model.fit(frame.assign(w=3), weights="w", iterations=5)
+    repeated = model.fit(often, iterations=5, threads=1)
+    assert weighted.learning.people == repeated.learning.people == 600
+    for v in model.network.variables:
+        np.testing.assert_allclose(weighted.network.table(v), repeated.network.table(v), rtol=1e-12)
+    one, two = (model.fit(often, iterations=5, threads=k) for k in (1, 2))
+    assert one.network == two.network
+
+
+def test_frozen_numbers_stay_and_silent_ones_are_named():
+    model = clinic()
+    frame = drawn(model, 3000, seed=5)[["age", "smoking", "pain"]]
+    new = model.fit(frame, keep=["smoking", "disease/prevalence/old", "pain/leak"])
+    assert new.network.distributions["smoking"] == model.network.distributions["smoking"]
+    assert new.network.distributions["disease"].prevalence[2] == pytest.approx([0.6, 0.2, 0.2], rel=1e-9)
+    assert (new.network.distributions["pain"].leak == model.network.distributions["pain"].leak).all()
+    assert not np.allclose(new.network.table("age"), model.network.table("age"))
+    assert {p.split("/")[0] for p in new.learning.silent} == {"test", "walking", "failed"}
+    assert "The data say nothing about" in str(new.learning)
+    assert new.network.distributions["test"] == model.network.distributions["test"]
+    huge = model.fit(frame, strength=1e12)
+    for v in model.network.variables:
+        np.testing.assert_allclose(huge.network.table(v), model.network.table(v), atol=1e-7)
+
+
+def test_more_starts_are_reproducible_and_no_worse():
+    model = clinic()
+    frame = drawn(model, 300, seed=6)[["pain", "walking", "test", "failed"]]
+    once = model.fit(frame, strength=0.1, iterations=50)
+    a, b = (model.fit(frame, strength=0.1, iterations=50, starts=4, seed=9) for _ in range(2))
+    assert a.network == b.network
+    assert a.learning.trace.log_posterior[-1] >= once.learning.trace.log_posterior[-1]
+
+
+def test_hidden_asia_is_climbed_as_high_as_by_pgmpy():
+    from pgmpy.estimators import ExpectationMaximization
+    from pgmpy.models import DiscreteBayesianNetwork
+
+    asia = bayesnet.read_network("tests/networks/asia.bif.gz")
+    names = list(asia.network.variables)
+    frame = drawn(asia, 500, seed=8)
+    hidden = [v for v in names if v in ("either", "lung")]
+    seen = frame.drop(columns=hidden)
+    ours = asia.fit(seen, strength=0, iterations=100, tolerance=1e-9)
+    theirs = DiscreteBayesianNetwork(asia.to_pgmpy().edges(), latents=set(hidden))
+    found = ExpectationMaximization(theirs, seen).get_parameters(
+        latent_card=dict.fromkeys(hidden, 2), max_iter=20, seed=1, show_progress=False
+    )
+    theirs.add_cpds(*found)
+    like = bayesnet.from_pgmpy(theirs)
+    rows = encode_frame(like.network, seen)
+    plan = plan_counts(like.network, rows.variables, [])
+    reached = expected_counts(plan, rows).log_evidence.sum()
+    assert ours.learning.trace.log_likelihood[-1] >= reached - 0.5
+
+
+def test_learned_model_is_written_with_its_data_and_read_again(tmp_path):
+    model = bayesnet.load("pt_failure")
+    frame = model.simulate(500, seed=1, given={"pt_failure": True}, missing=0.5)
+    new = model.fit(frame, learn="prevalences", name="Our clinic 2026", iterations=3)
+    assert new.learning.selected == "" or "pt_failure" in new.learning.selected
+    folder = new.write(tmp_path / "ours")
+    again = bayesnet.load(folder)
+    for v in new.network.variables:
+        np.testing.assert_allclose(again.network.table(v), new.network.table(v), rtol=1e-6) if (
+            new.network.kind(v) not in ("noisy_or", "noisy_max", "noisy_nor")
+        ) else None
+    moved = set(new.learning.moved["parameter"])
+    learned = [p for p in again.document.parameters if "/".join((p.variable, *p.key)) in moved]
+    assert learned
+    assert all("LOCAL0001" in p.studies for p in learned)
+    assert again.document.studies["LOCAL0001"].study == "Our clinic 2026"
+    patient = {"age": 70, "sex": "male", "vascular_disease": True}
+    a, b = new.diagnose(patient), again.diagnose(patient)
+    pd.testing.assert_frame_equal(a.causes, b.causes, rtol=1e-6)
+    assert b.actions is not None
+    second = again.fit(frame.head(100), learn="fever", iterations=2)
+    assert "LOCAL0002" in second.document.studies
+
+
+@pytest.mark.parametrize(("options", "message"), [
+    ({"learn": "prevalance"}, "Did you mean prevalences"),
+    ({"learn": "smokng"}, "Did you mean smoking"),
+    ({"strength": -1}, "at least 0"),
+    ({"learn": "smoking", "keep": "smoking"}, "nothing is left to learn"),
+    ({"selected": {"smoking": True}}, "has a column smoking"),
+    ({"selected": {"faild": True}}, "Did you mean failed"),
+    ({"selected": {"failed": "maybe"}}, "maybe"),
+    ({"starts": 0}, "at least 1"),
+])
+def test_bad_requests_say_what_to_write(options, message):
+    frame = drawn(clinic(), 20, seed=1)[["age", "smoking", "pain"]]
+    with pytest.raises(LearningError, match=message):
+        clinic().fit(frame, **options)
+
+
+@pytest.mark.parametrize(("frame", "options", "message"), [
+    (pd.DataFrame({"smoking": ["present", "sometimes"]}), {}, "sometimes"),
+    (pd.DataFrame({"smokin": ["present"]}), {}, "Did you mean smoking"),
+    (pd.DataFrame({"smoking": []}), {}, "no rows"),
+    (pd.DataFrame({"smoking": [True]}), {"weights": [-1]}, "at least 0"),
+    (pd.DataFrame({"smoking": [True]}), {"weights": [1, 2]}, "2 weights for 1 rows"),
+    (pd.DataFrame({"smoking": [True]}), {"weights": "w"}, "no weight column"),
+    (pd.DataFrame({"smoking": [True]}), {"weights": [0]}, "all weights are 0"),
+])
+def test_bad_tables_say_what_is_wrong(frame, options, message):
+    with pytest.raises(CohortError, match=message):
+        clinic().fit(frame, **options)
+
+
+def test_impossible_rows_are_left_out_and_counted():
+    model = clinic()
+    never = Table((), np.array([1.0, 0.0]))
+    sure = Model(model.network.replace({"other": never}))
+    frame = drawn(model, 100, seed=1)
+    frame.loc[5, "other"] = "present"
+    frame.loc[frame.index != 5, "other"] = "absent"
+    new = sure.fit(frame, iterations=3)
+    assert new.learning.trace.impossible.tolist() == [5]
+    assert "1 rows are impossible" in str(new.learning)

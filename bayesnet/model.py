@@ -371,6 +371,15 @@ class Model:
 
         return fit(self, data, **options)
 
+    def recalibrate(
+        self, frequencies: Mapping[str, Any], given: Findings | None = None,
+        source: str = "local frequencies",
+    ) -> Self:
+        """A new model in which some things are as common as stated (`bayesnet.learning.recalibrate`)."""
+        from bayesnet.learning import recalibrate
+
+        return recalibrate(self, frequencies, given, source)
+
     def to_pgmpy(self) -> Any:
         """The network as a pgmpy `DiscreteBayesianNetwork`."""
         return self.network.to_pgmpy()

@@ -363,7 +363,7 @@ def test_hidden_asia_is_climbed_as_high_as_by_pgmpy():
     )
     theirs.add_cpds(*found)
     like = bayesnet.from_pgmpy(theirs)
-    rows = encode_frame(like.network, seen)
+    rows, _ = encode_frame(like.network, seen)
     plan = plan_counts(like.network, rows.variables, [])
     reached = expected_counts(plan, rows).log_evidence.sum()
     assert ours.learning.trace.log_likelihood[-1] >= reached - 0.5
@@ -433,3 +433,70 @@ def test_impossible_rows_are_left_out_and_counted():
     new = sure.fit(frame, iterations=3)
     assert new.learning.trace.impossible.tolist() == [5]
     assert "1 rows are impossible" in str(new.learning)
+
+
+def test_recalibration_matches_what_is_stated_and_keeps_the_rest():
+    model = clinic()
+    wanted = {"disease": {"mild": 0.3, "severe": 0.05}, "other": 0.1, "pain": 0.5, "age": {"old": 0.6}}
+    new = model.recalibrate(wanted, given={"failed": "present"})
+    found = new.posterior(evidence={"failed": "present"})
+    assert found["disease"]["mild"] == pytest.approx(0.3, rel=1e-8)
+    assert found["disease"]["severe"] == pytest.approx(0.05, rel=1e-8)
+    assert found["other"]["present"] == pytest.approx(0.1, rel=1e-8)
+    assert found["pain"]["present"] == pytest.approx(0.5, rel=1e-8)
+    assert found["age"]["old"] == pytest.approx(0.6, rel=1e-8)
+    a, b = model.network.distributions, new.network.distributions
+    assert (a["disease"].odds_ratios[0] == b["disease"].odds_ratios[0]).all()
+    assert all((x == y).all() for x, y in zip(a["pain"].links, b["pain"].links, strict=True))
+    assert a["test"] == b["test"]
+    assert a["walking"] == b["walking"]
+    # One shift of the log odds in all strata.
+    odds = [np.log(d["disease"].prevalence[:, 1:] / d["disease"].prevalence[:, :1]) for d in (a, b)]
+    np.testing.assert_allclose((odds[1] - odds[0]).std(axis=0), 0, atol=1e-9)
+
+
+@pytest.mark.parametrize(("frequencies", "error", "message"), [
+    ({"pain": 0.001}, LearningError, "cannot be lowered to 0.001.*leaves it at 0.2"),
+    ({"othr": 0.1}, bayesnet.EvidenceError, "Did you mean other"),
+    ({"other": 1.2}, bayesnet.EvidenceError, "between 0 and 1"),
+    ({"other": True}, bayesnet.EvidenceError, "between 0 and 1"),
+    ({"disease": 0.1}, bayesnet.EvidenceError, "absent, mild, severe"),
+    ({"disease": {"mld": 0.1}}, bayesnet.EvidenceError, "Did you mean mild"),
+    ({"disease": {"mild": 0.7, "severe": 0.4}}, bayesnet.EvidenceError, "add up to 1.1"),
+    ({"test": 0.1}, bayesnet.EvidenceError, "is a test"),
+    ({}, LearningError, "at least one"),
+])
+def test_frequencies_that_cannot_be(frequencies, error, message):
+    with pytest.raises(error, match=message):
+        clinic().recalibrate(frequencies)
+
+
+def test_commands_write_a_model_that_diagnoses(tmp_path):
+    from typer.testing import CliRunner
+
+    from bayesnet.cli import app
+
+    model = bayesnet.load("pt_failure")
+    frame = model.simulate(300, seed=2, given={"pt_failure": True}, missing=0.6)
+    frame = frame.astype(object)
+    frame.loc[3, "fever"] = "rather"
+    frame.to_csv(tmp_path / "clinic.csv", index=False)
+    run = CliRunner().invoke
+    found = run(app, ["fit", str(tmp_path / "clinic.csv"), "-o", str(tmp_path / "a"), "--learn", "prevalences", "--iterations", "2"])
+    assert found.exit_code == 0, found.output
+    assert "Learned from clinic: 300 rows" in found.output
+    assert "1 rows were not understood" in found.output
+    found = run(app, [
+        "recalibrate", "axial_spondyloarthritis=0.2", "--given", "pt_failure=present",
+        "-m", str(tmp_path / "a"), "-o", str(tmp_path / "b"), "--name", "Our count",
+    ])
+    assert found.exit_code == 0, found.output
+    again = bayesnet.load(tmp_path / "b")
+    p = again.posterior("axial_spondyloarthritis", {"pt_failure": True})
+    assert p["axial_spondyloarthritis"]["present"] == pytest.approx(0.2, abs=1e-5)
+    assert {"clinic", "Our count"} <= {s.study for s in again.document.studies.values()}
+    bad = run(app, ["recalibrate", "axial_spondyloarthritis", "-o", str(tmp_path / "c")])
+    assert bad.exit_code == 2
+    bad = run(app, ["fit", str(tmp_path / "clinic.csv"), "-o", str(tmp_path / "c"), "--learn", "prevalence"])
+    assert bad.exit_code == 2
+    assert "Did you mean" in bad.output

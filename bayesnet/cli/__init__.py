@@ -1,9 +1,9 @@
 """The command line. Each module adds its commands to the one app."""
 
-from bayesnet.cli import cohort, models, patients, plots, questions, serve
+from bayesnet.cli import cohort, learning, models, patients, plots, questions, serve
 from bayesnet.cli.common import app
 
-__all__ = ["app", "cohort", "main", "models", "patients", "plots", "questions", "serve"]
+__all__ = ["app", "cohort", "learning", "main", "models", "patients", "plots", "questions", "serve"]
 
 
 def main() -> None:

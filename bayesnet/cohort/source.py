@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
-__all__ = ["Block", "Piece", "TableSource", "open_table", "write_frame"]
+__all__ = ["Block", "Piece", "TableSource", "open_table", "read_whole", "write_frame"]
 
 #: Bytes of CSV that are parsed at a time; a row must fit.
 CSV_BYTES = 4 << 20
@@ -106,6 +106,25 @@ def _pyarrow() -> Any:
     except ImportError as error:
         raise MissingExtraError("reading tables", "cohort") from error
     return pyarrow
+
+
+def read_whole(path: str | Path) -> tuple[pa.Table, dict[int, str]]:
+    """A table that fits in memory, and the rows that cannot be read (they are left out).
+
+    Raises
+    ------
+    CohortError
+    """
+    pyarrow = _pyarrow()
+    source = open_table(path)
+    parts, unreadable = [], {}
+    for piece in source.pieces:
+        for block in source.blocks(piece, 100_000, source.names):
+            parts.append(block.table)
+            unreadable.update(block.unreadable)
+    if not parts:
+        return pyarrow.table({n: pyarrow.array([], pyarrow.string()) for n in source.names}), unreadable
+    return pyarrow.concat_tables(parts, promote_options="permissive"), unreadable
 
 
 def open_table(path: str | Path) -> TableSource:

@@ -23,7 +23,8 @@ def encode_frame(
     frame: Any,
     weights: str | Iterable[float] | None = None,
     mapping: ColumnMapping | None = None,
-) -> EncodedRows:
+    drop_bad: bool = False,
+) -> tuple[EncodedRows, dict[int, str]]:
     """Rows for `expected_counts` from a table with one patient a row.
 
     Parameters
@@ -34,6 +35,13 @@ def encode_frame(
     weights : str or array, optional
         How many people each row stands for: a column of the frame, or one number a row.
     mapping : ColumnMapping, optional
+    drop_bad : bool
+        Rows that are not understood count for nobody, instead of being an error.
+
+    Returns
+    -------
+    rows, bad
+        `bad`: row -> what is wrong with it.
 
     Raises
     ------
@@ -56,9 +64,14 @@ def encode_frame(
     known = {c.variable for c in used.columns.values()}
     variables = tuple(v for v in network.variables if v in known)
     encoded = encode(network, variables, factors(0, rows), rows, used)
-    if encoded.bad:
-        raise CohortError([Problem(said, f"row {row}") for row, said in sorted(encoded.bad.items())])
-    return _rows(network, variables, encoded, people)
+    problems = [Problem(said, f"row {row}") for row, said in sorted(encoded.bad.items())]
+    if problems and (not drop_bad or len(problems) == rows):
+        raise CohortError(problems)
+    dropped = list(encoded.bad)
+    people[dropped] = 0.0
+    found = _rows(network, variables, encoded, people)
+    found.codes[dropped] = 0
+    return found, encoded.bad
 
 
 def _people(

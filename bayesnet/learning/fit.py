@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from bayesnet.model import Model
 
-__all__ = ["Learning", "fit"]
+__all__ = ["Learning", "fit", "local_study"]
 
 #: Expected people below which the data are said to be silent on a parameter.
 SILENT = 1.0
@@ -61,6 +61,8 @@ class Learning:
         Columns that are no variable of the model.
     selected : str
         What everybody was selected for, or empty.
+    bad : dict int -> str
+        Rows that were not understood and left out, and why.
     """
 
     source: str
@@ -71,6 +73,7 @@ class Learning:
     silent: tuple[str, ...]
     unused: tuple[str, ...]
     selected: str
+    bad: Mapping[int, str]
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -88,6 +91,9 @@ class Learning:
                 f"{len(self.trace.impossible)} rows are impossible under the model and were left "
                 f"out, the first is row {self.trace.impossible[0]}."
             )
+        if self.bad:
+            row, said = next(iter(self.bad.items()))
+            found.append(f"{len(self.bad)} rows were not understood and left out; row {row}: {said}.")
         if self.unused:
             found.append(f"Columns not used: {', '.join(self.unused[:8])}.")
         return tuple(found)
@@ -123,6 +129,18 @@ class Learning:
     def __repr__(self) -> str:
         return str(self)
 
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data, for JSON."""
+        shown = self.changes.astype(object).where(self.changes.notna(), None)
+        return {
+            "source": self.source, "rows": self.rows, "people": self.people,
+            "selected": self.selected, "iterations": len(self.trace.log_likelihood) - 1,
+            "converged": self.trace.converged,
+            "log_likelihood": self.trace.log_likelihood.tolist(),
+            "log_posterior": self.trace.log_posterior.tolist(),
+            "changes": shown.to_dict("records"), "warnings": list(self.warnings),
+        }
+
     def _repr_html_(self) -> str:
         head, *_ = str(self).split("furthest:")
         shown = self.moved.head(15).drop(columns=["known"])
@@ -141,6 +159,7 @@ def fit(
     weights: str | Iterable[float] | None = None,
     mapping: ColumnMapping | None = None,
     selected: Mapping[str, Any] | None = None,
+    errors: str = "raise",
     name: str = "local data",
     iterations: int = 200,
     tolerance: float = 1e-6,
@@ -173,6 +192,9 @@ def fit(
     selected : mapping, optional
         What all these people were selected for, one variable. In a clinical model it is the outcome
         (PT failed) unless the table has a column for it; `{}` for people who were not selected.
+    errors : str
+        `raise`: a row that is not understood is an error that lists all of them; `drop`: such rows
+        are left out and counted.
     name : str
         What to call the data; cited by the parameters they changed.
     iterations, tolerance
@@ -204,11 +226,14 @@ def fit(
     document = getattr(model, "document", None)
     parameters = document.parameters if document is not None else parameters_of(network)
     learned = chosen_parameters(network, parameters, learn, keep)
-    rows = encode_frame(network, data, weights, mapping)
+    if errors not in ("raise", "drop"):
+        raise LearningError(f"errors={errors!r}: expected raise or drop")
+    rows, bad = encode_frame(network, data, weights, mapping, drop_bad=errors == "drop")
     given = _selection(model, selected, rows)
     columns = mapping.columns if mapping is not None else network.variables
     named = {weights} if isinstance(weights, str) else set()
-    unused = tuple(str(c) for c in getattr(data, "columns", ()) if c not in columns and c not in named)
+    names = getattr(data, "column_names", None) or list(getattr(data, "columns", ()))
+    unused = tuple(str(c) for c in names if c not in columns and c not in named)
     what = (selected or {}).get(given, True) if given else None
     if given is not None:
         rows = with_selection(network, rows, given, _chosen(network[given], what))
@@ -249,7 +274,7 @@ def fit(
     table, silent = _changes(network, new, learned, end, counts, rows, sure)
     report = Learning(
         name, len(rows), patients.people, table, trace, silent, unused,
-        f"{given}={what}" if given else "",
+        f"{given}={what}" if given else "", bad,
     )
     return _rebuilt(model, new, report, learned, strength)
 
@@ -354,7 +379,13 @@ def _rebuilt(
     document = getattr(model, "document", None)
     if document is None:
         return type(model)(network, learning=report)
-    study = _as_study(report, set(document.studies))
+    study = local_study(
+        document.studies, report.source,
+        "Parameters learned from patients' data with the literature as the prior",
+        f"{report.rows} rows" + (f"; {report.selected}" if report.selected else ""),
+        f"{len(report.moved)} numbers changed, {len(report.trace.log_likelihood) - 1} iterations of EM",
+        f"{report.people:g}",
+    )
     values = values_of(network, document.parameters)
     moved = set(report.moved["parameter"])
     by_label: dict[str, Mapping[Any, Any]] = {
@@ -391,16 +422,15 @@ def _within(spread: tuple[float, float], value: float) -> bool:
     return spread[0] <= value <= spread[1]
 
 
-def _as_study(report: Learning, taken: set[str]) -> StudyFigure:
+def local_study(
+    taken: Mapping[str, Any], source: str, title: str, population: str, note: str, n: str = ""
+) -> StudyFigure:
+    """A row of the evidence table for data of the user's own."""
     number = 1
     while (id := f"LOCAL{number:04d}") in taken:
         number += 1
-    t = report.trace
     return StudyFigure(
-        id=id, cause="", item="", item_state="", measure="learned parameters", value=None,
-        ci_low=None, ci_high=None, n=f"{report.people:g}", n_cause="",
-        population=f"{report.rows} rows" + (f"; {report.selected}" if report.selected else ""),
-        study=report.source, title="Parameters learned from patients' data with the literature as the prior",
-        journal="", doi="", pmid="", design="own data", read_in="own data", url="",
-        note=f"{len(report.moved)} numbers changed, {len(t.log_likelihood) - 1} iterations of EM",
+        id=id, cause="", item="", item_state="", measure="parameters", value=None, ci_low=None,
+        ci_high=None, n=n, n_cause="", population=population, study=source, title=title, journal="",
+        doi="", pmid="", design="own data", read_in="own data", url="", note=note,
     )

@@ -1,0 +1,119 @@
+"""Commands that make a new model: fit, recalibrate."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.markup import escape
+
+from bayesnet.cli.common import JsonFlag, ModelOption, app, clear_errors, console, fail, print_json
+
+__all__: list[str] = []
+
+OutputOption = Annotated[Path, typer.Option("--output", "-o", help="Folder for the new model.")]
+
+
+@app.command(
+    epilog="Examples:  bayesnet fit clinic.csv -o clinic_model --learn prevalences --name 'Our clinic 2026'  |  "
+    "bayesnet fit clinic.parquet -o clinic_model --mapping clinic.yaml --strength 0.5 --intervals  |  "
+    "bayesnet diagnose --model clinic_model age=34 rest_response=worse"
+)
+def fit(
+    source: Annotated[Path, typer.Argument(help="CSV or Parquet, one patient a row.")],
+    output: OutputOption,
+    model: ModelOption = "pt_failure",
+    mapping: Annotated[
+        Path | None, typer.Option("--mapping", help="YAML: what the table's columns and codes mean.")
+    ] = None,
+    learn: Annotated[
+        list[str] | None,
+        typer.Option(help="all, prevalences, odds_ratios, links, leaks, tables, a variable, or variable/parent; may be repeated."),
+    ] = None,
+    keep: Annotated[list[str] | None, typer.Option(help="What stays as it is; may be repeated.")] = None,
+    strength: Annotated[float, typer.Option(min=0, help="Weight of the old numbers; 1: their stated spread.")] = 1.0,
+    weights: Annotated[str | None, typer.Option(help="Column with case or survey weights.")] = None,
+    unselected: Annotated[
+        bool, typer.Option("--unselected", help="These people were not selected for failed PT.")
+    ] = False,
+    name: Annotated[str | None, typer.Option(help="What to call the data; the file's name by default.")] = None,
+    iterations: Annotated[int, typer.Option(min=1, help="The most steps of EM.")] = 200,
+    intervals: Annotated[bool, typer.Option("--intervals", help="Also 95 % intervals (slow).")] = False,
+    seed: Annotated[int, typer.Option(help="For --starts.")] = 0,
+    starts: Annotated[int, typer.Option(min=1, help="Climb from so many beginnings.")] = 1,
+    jobs: Annotated[int | None, typer.Option(min=1, help="Processors; all by default.")] = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Learn the model's numbers from patients, the published numbers being the prior."""
+    import bayesnet
+    from bayesnet.cohort import read_mapping
+    from bayesnet.cohort.source import read_whole
+
+    with clear_errors():
+        loaded = bayesnet.load(model)
+        used = None if mapping is None else read_mapping(mapping, loaded.network)
+        table, unreadable = read_whole(source)
+        new = loaded.fit(
+            table, errors="drop", learn=learn or "all", keep=keep or (), strength=strength,
+            weights=weights, mapping=used, selected={} if unselected else None,
+            name=name or source.stem, iterations=iterations, intervals=intervals, seed=seed,
+            starts=starts, threads=jobs, progress=True,
+        )
+        new.write(output)
+    learned = new.learning
+    assert learned is not None
+    if as_json:
+        print_json(learned.to_dict())
+        return
+    console().print(escape(str(learned)), soft_wrap=True)
+    if unreadable:
+        console().print(f"{len(unreadable)} lines of the file cannot be read and were left out.")
+    console().print(f"Written to {escape(str(output))}: bayesnet diagnose --model {escape(str(output))}")
+
+
+@app.command(
+    epilog="Example:  bayesnet recalibrate axial_spondyloarthritis=0.1 spinal_stenosis=moderate:0.1,severe:0.05 "
+    "--given pt_failure=present -o clinic_model"
+)
+def recalibrate(
+    frequencies: Annotated[
+        list[str], typer.Argument(help="variable=share, or variable=state:share,state:share")
+    ],
+    output: OutputOption,
+    model: ModelOption = "pt_failure",
+    given: Annotated[
+        list[str] | None, typer.Option(help="Among whom: a finding such as pt_failure=present.")
+    ] = None,
+    name: Annotated[str, typer.Option(help="Where the numbers are from.")] = "local frequencies",
+) -> None:
+    """Make some things as common as they are in your clinic; everything else is kept."""
+    import bayesnet
+
+    stated = dict(_frequency(text) for text in frequencies)
+    among = dict(_finding(text) for text in given or ())
+    with clear_errors():
+        loaded = bayesnet.load(model)
+        new = loaded.recalibrate(stated, among, name)
+        new.write(output)
+    console().print(f"Written to {escape(str(output))}: bayesnet diagnose --model {escape(str(output))}")
+
+
+def _frequency(text: str) -> tuple[str, Any]:
+    variable, sign, value = text.partition("=")
+    try:
+        if not sign:
+            raise ValueError
+        if ":" not in value:
+            return variable.strip(), float(value)
+        pairs = (part.rpartition(":") for part in value.split(","))
+        return variable.strip(), {state.strip(): float(x) for state, _, x in pairs}
+    except ValueError:
+        fail(f"{text!r}: expected variable=share, or variable=state:share,state:share")
+
+
+def _finding(text: str) -> tuple[str, str]:
+    variable, sign, state = text.partition("=")
+    if not sign:
+        fail(f"--given {text}: expected variable=state")
+    return variable.strip(), state.strip()

@@ -27,8 +27,9 @@ from bayesnet.diagnosis.interview import Interview
 from bayesnet.errors import BayesnetError, EvidenceError
 from bayesnet.shipped import data_file
 from bayesnet.validation import read_cases
+from bayesnet.validation.metrics import calibration_bins
 from bayesnet.viz import layout
-from bayesnet.viz.calibration_figure import calibration_bins, plot_calibration
+from bayesnet.viz.calibration_figure import plot_calibration
 from bayesnet.viz.cohort_figure import plot_cohort
 from bayesnet.viz.influence import influence
 from bayesnet.viz.patient_network_figure import patient_network

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -24,6 +25,8 @@ from bayesnet.cli.common import (
 from bayesnet.errors import did_you_mean
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from bayesnet.diagnosis.result import CauseResult, Diagnosis
     from bayesnet.validation import Case, Evaluation
 
@@ -199,7 +202,10 @@ def query(
     console().print(f"log probability of the evidence: {round(posterior.log_evidence, 6) + 0.0:.6f}")
 
 
-@app.command(epilog="Example:  bayesnet evaluate data/cases/dev_cases.jsonl --scope findings")
+@app.command(
+    epilog="Examples:  bayesnet evaluate data/cases/dev_cases.jsonl --scope findings  |  "
+    "bayesnet evaluate --scope findings --summary --compare my_model  |  bayesnet evaluate --baselines"
+)
 def evaluate(
     cases: Annotated[
         Path | None, typer.Argument(help="Cases, one JSON object a line; the shipped ones by default.")
@@ -209,25 +215,91 @@ def evaluate(
         str, typer.Option(help="all, or findings: only what was known before the tests.")
     ] = "all",
     summary: Annotated[bool, typer.Option("--summary", help="Only the totals.")] = False,
+    metrics: Annotated[
+        bool, typer.Option("--metrics", help="Also calibration, areas under the curve, net benefit, subgroups.")
+    ] = False,
+    baselines: Annotated[
+        bool, typer.Option("--baselines", help="Also simpler rankings of the same cases.")
+    ] = False,
+    compare: Annotated[
+        str | None, typer.Option(help="Another model: differences with paired bootstrap intervals.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Of the bootstrap.")] = 0,
     as_json: JsonFlag = False,
 ) -> None:
-    """Rank the true cause of published cases, and sum the ranks up."""
+    """Rank the true cause of published cases, and say how good the probabilities are."""
     import bayesnet
     from bayesnet.validation import evaluate as score
     from bayesnet.validation import read_cases, shipped_cases
     from bayesnet.validation.cases import SCOPES
+    from bayesnet.validation.scorecard import compare_models
 
     if scope not in SCOPES:
         fail(f"--scope {scope}: expected {' or '.join(SCOPES)}.{did_you_mean(scope, SCOPES)}")
     with clear_errors():
         loaded = bayesnet.load(model)
         read = read_cases(cases, loaded) if cases else shipped_cases(loaded)
+        if not read:
+            fail("there are no cases to evaluate")
         with progress(len(read), "cases") as advance:
             result = score(loaded, read, scope, advance)
+        frames = _frames(result, read, metrics, baselines, seed)
+        if compare is not None:
+            other = bayesnet.load(compare)
+            with progress(len(read), f"cases, {compare}") as advance:
+                second = score(other, read, scope, advance)
+            frames[f"{compare} against {model} (difference: {compare} minus {model})"] = compare_models(
+                result, second, seed=seed
+            )
     if as_json:
-        print_json(result.to_dict())
-    else:
-        _show_evaluation(result, summary)
+        extra = {
+            name: f.astype(object).where(f.notna(), None).to_dict("records") for name, f in frames.items()
+        }
+        print_json({**result.to_dict(), **({"tables": extra} if extra else {})})
+        return
+    _show_evaluation(result, summary)
+    for name, frame in frames.items():
+        _show_frame(name, frame)
+
+
+def _frames(
+    result: Evaluation, cases: Sequence[Case], metrics: bool, baselines: bool, seed: int
+) -> dict[str, pd.DataFrame]:
+    """The further tables that were asked for, by title."""
+    import pandas as pd
+
+    from bayesnet.validation.baselines import compare_rankings
+    from bayesnet.validation.scorecard import auc_by_cause, calibration, decision_curves, subgroups
+
+    found: dict[str, pd.DataFrame] = {}
+    if metrics:
+        c = calibration(result, seed=seed)
+        names = {"slope": "slope (1 is right)", "in_the_large": "intercept at slope 1 (0 is right)",
+                 "expected_calibration_error": "expected calibration error", "auc": "area under the curve"}
+        found["Calibration of the diagnoses, all together"] = pd.DataFrame(
+            [(words, c[k], *c[f"{k}_interval"]) for k, words in names.items()],
+            columns=["figure", "value", "low", "high"],
+        )
+        found["Area under the curve by cause"] = auc_by_cause(result)
+        found["Net benefit of acting on the model"] = decision_curves(result, (0.02, 0.1, 0.5))
+        found["Subgroups"] = subgroups(result)
+    if baselines:
+        found["Simpler rankings (less_top_3: how much less than the network by likelihood ratio)"] = (
+            compare_rankings(result.scores[0].diagnosis.model, cases, result.scope, seed)
+        )
+    return found
+
+
+def _show_frame(name: str, frame: pd.DataFrame) -> None:
+    table = Table(title=f"\n{name}", box=None, pad_edge=False, title_justify="left")
+    for column in frame.columns:
+        number = frame[column].dtype.kind in "fi"
+        table.add_column(str(column).replace("_", " "), justify="right" if number else "left", no_wrap=not number)
+    for row in frame.itertuples(index=False):
+        table.add_row(*(
+            ("-" if math.isnan(x) else f"{x:z.3f}") if isinstance(x, float) else escape(str(x)) for x in row
+        ))
+    console().print(table)
 
 
 def _show_evaluation(result: Evaluation, only_totals: bool) -> None:

@@ -12,17 +12,22 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import yaml
 
 from bayesnet.diagnosis.words import FAMILIES, percent, ratio
 from bayesnet.errors import ModelFileError, Problem
 from bayesnet.modelfile.reader import Parameter
+from bayesnet.validation.baselines import compare_rankings, red_flag_rule
 from bayesnet.validation.cases import Case, Evaluation, evaluate
 from bayesnet.validation.published import Comparison, compare_with_published
+from bayesnet.validation.scorecard import calibration, subgroups
 from bayesnet.validation.strict import FINDING_ROLES, likelihood_ratios
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    import pandas as pd
 
     from bayesnet.model import DiagnosticModel
     from bayesnet.studies import StudyFigure
@@ -370,7 +375,93 @@ def _cases(model: DiagnosticModel, cases: Sequence[Case], notes: CardNotes) -> s
             ) + "."
         )
     texts.append(_missed(model, results["findings"], notes))
-    return "\n\n".join(texts)
+    return "\n\n".join([*texts, _baselines(model, cases), _scorecard(results["findings"])])
+
+
+def _baselines(model: DiagnosticModel, cases: Sequence[Case]) -> str:
+    """Simpler rankings of the same cases, and where the network does not beat them."""
+    table = compare_rankings(model, cases, "findings")
+    rows = [
+        (r["ranking"], *(_figure(r[k], 2) for k in ("top_1", "top_3", "top_5", "emergencies_top_3")),
+         _figure(r["log_score"], 2), _figure(r["brier"], 3),
+         "" if i == 0 else f"{r['less_top_3']:+z.2f} ({r['low']:+z.2f} to {r['high']:+z.2f})")
+        for i, r in enumerate(table.to_dict("records"))
+    ]
+    header = ("ranking", "top 1", "top 3", "top 5", "emergencies in top 3", "log score", "Brier",
+              "top 3: the first row is better by")
+    red = {} if model.pathways.empty else red_flag_rule(model, cases, "findings")
+    flags = "; ".join(
+        f"{right} of {of} {level} cases were called " + ("routine" if level == "routine" else "not routine")
+        for level, (right, of, _) in red.items()
+    )
+    return "\n\n".join([
+        "### Simpler ways to rank the same cases",
+        "Findings known before any test. Naive Bayes takes the findings as independent given each "
+        "cause, with this model's own numbers; a pointing finding alone has a likelihood ratio of at "
+        "least 3 for the cause; prior only is the same order for everybody. Log and Brier scores are "
+        "better when lower. Intervals: 95 %, cases drawn with replacement.",
+        _table(header, rows),
+        "" if not flags else f"A single red flag (a finding with a likelihood ratio of at least 3 for a cause that is urgent): {flags}.",
+        _not_beaten(table),
+    ])
+
+
+def _not_beaten(table: pd.DataFrame) -> str:
+    """Plain sentences on every figure on which the network is no better than a baseline."""
+    ours = table.iloc[0]
+    said = []
+    for row in table.iloc[3:].to_dict("records"):
+        worse = [
+            words for key, words, sign in (
+                ("top_1", "top 1", 1), ("top_3", "top 3", 1), ("top_5", "top 5", 1),
+                ("emergencies_top_3", "emergencies in top 3", 1), ("log_score", "log score", -1),
+                ("brier", "Brier score", -1),
+            )
+            if np.isfinite(row[key]) and sign * (ours[key] - row[key]) <= 1e-12
+        ]
+        if worse:
+            said.append(f"{row['ranking']} does as well or better on {', '.join(worse)}")
+    by = dict(zip(table["ranking"], table["top_3"], strict=True))
+    attribution = by["network, necessity"] > by["network, posterior"]
+    tail = (
+        "Ranking by attribution (necessity) finds more than ranking by association (posterior)."
+        if attribution else
+        "Ranking by attribution (necessity) finds no more than ranking by association (posterior)."
+    )
+    head = (
+        "The network does not beat every baseline here: " + "; ".join(said) + "."
+        if said else "The network beats every baseline on every figure."
+    )
+    return f"{head} {tail}"
+
+
+def _scorecard(result: Evaluation) -> str:
+    """Calibration, discrimination and subgroups."""
+    c = calibration(result)
+    words = {"slope": "slope (1 is right)", "in_the_large": "intercept at slope 1 (0 is right)",
+             "expected_calibration_error": "expected calibration error", "auc": "area under the curve"}
+    rows = [
+        (w, f"{c[k]:.2f} ({c[f'{k}_interval'][0]:.2f} to {c[f'{k}_interval'][1]:.2f})")
+        for k, w in words.items()
+    ]
+    groups = [
+        (f"{r['by']} {r['state']}", r["cases"], r["measure"].replace("_", " "), f"{r['top_1']:.2f}",
+         f"{r['top_3']:.2f} ({r['low']:.2f}-{r['high']:.2f})")
+        for r in subgroups(result).to_dict("records") if r["measure"] != "posterior"
+    ]
+    return "\n\n".join([
+        "### Calibration and subgroups on the same cases",
+        "All cases and diagnoses together, findings known before any test. Cases are published "
+        "because they are telling, and rare diseases are as many as common ones: this says how such "
+        "cases are answered, not how probabilities hold in a clinic (simulated patients, where the "
+        "truth is known, are calibrated exactly: `tests/test_cohort.py`).",
+        _table(("figure", "value (95 %)"), rows),
+        _table(("group", "cases", "ranked by", "top 1", "top 3 (95 %)"), groups),
+    ])
+
+
+def _figure(value: float, digits: int) -> str:
+    return f"{value:.{digits}f}" if np.isfinite(value) else "-"
 
 
 def _with_interval(entry: Mapping[str, Any], key: str) -> str:

@@ -2,85 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bayesnet.errors import BayesnetError
 from bayesnet.network.factor import FloatArray
-from bayesnet.validation.intervals import wilson_interval
+from bayesnet.validation.metrics import calibration_bins, checked
 from bayesnet.viz.style import FONT, new_axes, paint, theme_named, title
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from numpy.typing import ArrayLike
 
-__all__ = ["CalibrationBin", "calibration_bins", "plot_calibration"]
-
-
-@dataclass(frozen=True, slots=True)
-class CalibrationBin:
-    """Predictions of nearly the same probability.
-
-    Attributes
-    ----------
-    n, hits : int
-        Predictions, and outcomes among them.
-    predicted, observed : float
-        Mean prediction, share of outcomes.
-    low, high : float
-        95 % Wilson interval of the share.
-    """
-
-    n: int
-    hits: int
-    predicted: float
-    observed: float
-    low: float
-    high: float
-
-
-def _checked(predicted: ArrayLike, outcome: ArrayLike) -> tuple[FloatArray, FloatArray]:
-    p, y = (np.asarray(x, float).ravel() for x in (predicted, outcome))
-    if len(p) != len(y) or not len(p):
-        raise BayesnetError(f"{len(p)} predictions for {len(y)} outcomes: expected as many, and some")
-    if not ((p >= 0) & (p <= 1)).all():
-        raise BayesnetError("predicted: expected probabilities from 0 to 1")
-    if not np.isin(y, (0, 1)).all():
-        raise BayesnetError("outcome: expected 0 or 1")
-    return p, y
-
-
-def calibration_bins(
-    predicted: ArrayLike, outcome: ArrayLike, bins: int = 10
-) -> tuple[CalibrationBin, ...]:
-    """Bins of (nearly) equal numbers of predictions; equal predictions are never parted.
-
-    Parameters
-    ----------
-    predicted : array of float, shape (n,)
-        Probabilities.
-    outcome : array of 0 or 1, shape (n,)
-    bins : int
-        The most bins.
-
-    Raises
-    ------
-    BayesnetError
-        For arrays that differ in length or hold other values.
-    """
-    p, y = _checked(predicted, outcome)
-    edges = np.unique(np.quantile(p, np.linspace(0, 1, bins + 1)[1:-1]))
-    which = np.searchsorted(edges, p, side="right")
-    found = []
-    for i in np.unique(which):
-        chosen = which == i
-        n, hits = int(chosen.sum()), int(y[chosen].sum())
-        found.append(
-            CalibrationBin(n, hits, float(p[chosen].mean()), hits / n, *wilson_interval(hits, n))
-        )
-    return tuple(found)
+__all__ = ["plot_calibration"]
 
 
 def plot_calibration(
@@ -101,7 +35,7 @@ def plot_calibration(
         `light` or `dark`.
     """
     chosen = theme_named(theme)
-    p, y = _checked(predicted, outcome)
+    p, y = checked(predicted, outcome)
     found = calibration_bins(p, y, bins)
     ax = ax or new_axes(5.6, 6.2)
     paint(ax, chosen)

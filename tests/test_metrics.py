@@ -1,0 +1,228 @@
+"""Validation figures against scikit-learn, worked examples and known truth."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from sklearn.calibration import calibration_curve
+from sklearn.metrics import brier_score_loss, log_loss, roc_auc_score, top_k_accuracy_score
+from typer.testing import CliRunner
+
+import bayesnet
+from bayesnet.cli import app
+from bayesnet.errors import BayesnetError
+from bayesnet.inference import likelihoods_of
+from bayesnet.validation import evaluate, shipped_cases
+from bayesnet.validation.baselines import compare_rankings, rankings, red_flag_rule, single_ratios
+from bayesnet.validation.metrics import (
+    area_under_curve,
+    bootstrap_interval,
+    brier_score,
+    calibration_bins,
+    calibration_line,
+    expected_calibration_error,
+    log_score,
+    mean_interval,
+    net_benefit,
+    top_k,
+)
+from bayesnet.validation.scorecard import (
+    auc_by_cause,
+    calibration,
+    compare_models,
+    decision_curves,
+    predictions,
+    subgroups,
+)
+
+RNG = np.random.default_rng(5)
+P = RNG.beta(1, 3, 4000)
+Y = (RNG.random(4000) < P).astype(float)
+
+
+@pytest.fixture(scope="module")
+def model():
+    return bayesnet.load("pt_failure")
+
+
+@pytest.fixture(scope="module")
+def result(model):
+    return evaluate(model, shipped_cases(model), "findings")
+
+
+def test_scores_are_those_of_scikit_learn():
+    assert brier_score(P, Y) == pytest.approx(brier_score_loss(Y, P), rel=1e-12)
+    assert log_score(P, Y) == pytest.approx(log_loss(Y, P), rel=1e-9)
+    assert area_under_curve(P, Y) == pytest.approx(roc_auc_score(Y, P), rel=1e-12)
+    assert np.isnan(area_under_curve([0.1, 0.2], [0, 0]))
+    scores = RNG.random((200, 6))
+    truth = RNG.integers(0, 6, 200)
+    for k in (1, 2, 4):
+        assert top_k(scores, truth, k) == top_k_accuracy_score(truth, scores, k=k, labels=range(6))
+    # Ties count against it.
+    assert top_k([[1.0, 1.0, 0.0]], [0], 1) == 0
+    assert top_k([[1.0, 1.0, 0.0]], [0], 2) == 1
+
+
+def test_reliability_curve_is_that_of_scikit_learn():
+    ours = calibration_bins(P, Y, 10)
+    observed, predicted = calibration_curve(Y, P, n_bins=10, strategy="quantile")
+    np.testing.assert_allclose([b.observed for b in ours], observed, atol=2e-3)
+    np.testing.assert_allclose([b.predicted for b in ours], predicted, atol=2e-3)
+    assert sum(b.n for b in ours) == len(P)
+
+
+def test_expected_calibration_error_by_hand():
+    p = [0.1, 0.1, 0.8, 0.8]
+    assert expected_calibration_error(p, [0, 1, 1, 1], 2) == pytest.approx(0.5 * 0.4 + 0.5 * 0.2)
+    assert expected_calibration_error(P, Y) < 0.03
+
+
+def test_calibration_line_recovers_a_known_one():
+    x = np.log(P / (1 - P))
+    true = 1 / (1 + np.exp(-(0.5 + 0.7 * x)))
+    big = np.repeat(P, 50)
+    y = (np.random.default_rng(1).random(len(big)) < np.repeat(true, 50)).astype(float)
+    line = calibration_line(big, y)
+    assert line.slope == pytest.approx(0.7, abs=0.02)
+    assert line.intercept == pytest.approx(0.5, abs=0.03)
+    right = calibration_line(P, Y)
+    assert right.slope == pytest.approx(1, abs=0.12)
+    assert right.in_the_large == pytest.approx(0, abs=0.12)
+    # In the large: predictions shifted by it have the mean of the outcomes.
+    shifted = 1 / (1 + np.exp(-(np.log(big / (1 - big)) + line.in_the_large)))
+    assert shifted.mean() == pytest.approx(y.mean(), rel=1e-9)
+    assert np.isnan(calibration_line([0.2, 0.3], [0, 0]).slope)
+    assert np.isnan(calibration_line([0.2, 0.8], [0, 1]).slope)
+
+
+def test_net_benefit_by_hand():
+    # Vickers & Elkin 2006: true positives / n - false positives / n * t / (1 - t).
+    p, y = [0.1, 0.3, 0.6, 0.9], [0, 1, 0, 1]
+    frame = net_benefit(p, y, [0.25, 0.5]).set_index("threshold")
+    assert frame.loc[0.25, "model"] == pytest.approx(2 / 4 - 1 / 4 / 3)
+    assert frame.loc[0.25, "everybody"] == pytest.approx(2 / 4 - 2 / 4 / 3)
+    assert frame.loc[0.5, "model"] == pytest.approx(1 / 4 - 1 / 4)
+    assert (frame["nobody"] == 0).all()
+    with pytest.raises(BayesnetError, match="between 0 and 1"):
+        net_benefit(p, y, [0, 1])
+
+
+def test_bootstrap_interval_covers_as_stated():
+    hits = 0
+    for seed in range(200):
+        x = np.random.default_rng(seed).normal(3, 1, 60)
+        low, high = mean_interval(x, 300, seed)
+        hits += low <= 3 <= high
+    assert 0.89 <= hits / 200 <= 0.99
+    assert bootstrap_interval(lambda i: float("nan"), 5) != bootstrap_interval(lambda i: 1.0, 5)
+    assert mean_interval([1, 2, 3], seed=1) == mean_interval([1, 2, 3], seed=1)
+
+
+def test_wrong_input_is_refused():
+    with pytest.raises(BayesnetError, match="0 to 1"):
+        brier_score([1.2], [1])
+    with pytest.raises(BayesnetError, match="0 or 1"):
+        brier_score([0.2], [2])
+    with pytest.raises(BayesnetError, match="2 predictions for 1"):
+        brier_score([0.2, 0.3], [1])
+
+
+def test_single_findings_have_the_ratio_of_two_queries(model):
+    ratios, prior = single_ratios(model, [likelihoods_of(model.network, {"fever": True, "age": 70})])
+    cause = "vertebral_infection"
+    with_ = model.posterior("fever", {"pt_failure": True, cause: True})["fever"]["present"]
+    without = model.posterior("fever", {"pt_failure": True, cause: False})["fever"]["present"]
+    assert ratios[0]["fever"][cause] == pytest.approx(with_ / without, rel=1e-9)
+    there = model.posterior(cause, {"pt_failure": True})[cause]["present"]
+    assert prior[cause] == pytest.approx(there, rel=1e-9)
+
+
+def test_naive_bayes_is_bayes_with_one_finding(model):
+    from dataclasses import replace
+
+    case = replace(shipped_cases(model)[0], findings={"fever": True}, tests={})
+    found, _ = rankings(model, [case])
+    causes = list(model.causes)
+    i = causes.index("kidney_infection")
+    naive = next(r for r in found if r.name == "naive Bayes, posterior")
+    exact = model.posterior("kidney_infection", {"pt_failure": True, "fever": True})
+    assert naive.probabilities[0, i] == pytest.approx(exact["kidney_infection"]["present"], rel=1e-9)
+
+
+def test_network_row_of_the_baselines_is_the_evaluation(model, result):
+    frame = compare_rankings(model, shipped_cases(model)).set_index("ranking")
+    summary = result.summary()
+    for measure in ("likelihood_ratio", "necessity", "posterior"):
+        row = frame.loc[f"network, {measure.replace('_', ' ')}"]
+        for k in (1, 3, 5):
+            assert row[f"top_{k}"] == pytest.approx(summary[measure][f"top_{k}"])
+        assert row["log_score"] == pytest.approx(summary["log_score"])
+        assert row["brier"] == pytest.approx(summary["brier"])
+    # Everything beats knowing nothing.
+    assert (frame["top_3"].drop("prior only") > frame.loc["prior only", "top_3"]).all()
+    assert set(red_flag_rule(model, shipped_cases(model))) == {"emergency", "urgent", "routine"}
+
+
+def test_scorecard_of_the_cases(model, result):
+    p, y, causes = predictions(result, "diagnoses")
+    assert p.shape == y.shape == (len(result.scores), len(causes))
+    assert set(causes) == set(model.causes_of("diagnoses"))
+    c = calibration(result, draws=50)
+    assert c["auc"] == pytest.approx(roc_auc_score(y.ravel(), p.ravel()))
+    assert c["slope_interval"][0] < c["slope"] < c["slope_interval"][1]
+    own = auc_by_cause(result)
+    assert (own["cases"] >= 3).all()
+    first = own.iloc[0]
+    i = causes.index(first["cause"]) if first["cause"] in causes else None
+    if i is not None:
+        assert first["auc"] == pytest.approx(roc_auc_score(y[:, i], p[:, i]))
+    groups = subgroups(result)
+    sexes = groups[(groups["by"] == "sex") & (groups["measure"] == "necessity")]
+    assert sexes["cases"].sum() <= len(result.scores)
+
+
+def test_decision_curve_uses_the_exact_union(model, result):
+    frame = decision_curves(result, [0.1])
+    action, path = next(iter(model.pathways.actions.items()))
+    y = [any(c in s.case.true_causes for c in path.gains) for s in result.scores]
+    p = []
+    for s in result.scores[:3]:
+        none = model._log_evidence({
+            **likelihoods_of(model.network, s.diagnosis.findings),
+            **{c: np.eye(len(model.network[c]))[0] for c in path.gains},
+        })
+        p.append(1 - np.exp(none - model._log_evidence(likelihoods_of(model.network, s.diagnosis.findings))))
+    row = frame[frame["action"] == action].iloc[0]
+    assert row["needed_in"] == sum(y)
+    some = decision_curves(type(result)(result.scores[:3], result.scope), [0.1])
+    expected = net_benefit(p, np.array(y[:3], float), [0.1])["model"][0]
+    assert some[some["action"] == action].iloc[0]["model"] == pytest.approx(expected, abs=1e-9)
+
+
+def test_a_model_compared_with_itself_and_with_a_worse_one(model, result):
+    same = compare_models(result, result, draws=20)
+    assert (same["difference"] == 0).all()
+    blind = model.recalibrate({"fever": 0.3})
+    worse = compare_models(result, evaluate(blind, shipped_cases(model), "findings"), draws=200)
+    row = worse.set_index("figure").loc["log score"]
+    assert row["low"] <= row["difference"] <= row["high"]
+    assert row["difference"] != 0
+    with pytest.raises(BayesnetError, match="same cases"):
+        compare_models(result, evaluate(model, shipped_cases(model)[:3], "findings"))
+
+
+def test_evaluate_command_reports_and_compares(tmp_path, model):
+    other = model.recalibrate({"axial_spondyloarthritis": 0.2}).write(tmp_path / "other")
+    cases = tmp_path / "cases.jsonl"
+    lines = open("data/cases/dev_cases.jsonl", encoding="utf-8").read().splitlines()[:12]
+    cases.write_text("\n".join(lines), encoding="utf-8")
+    asked = ["evaluate", str(cases), "--scope", "findings", "--metrics", "--baselines", "--compare", str(other)]
+    shown = CliRunner().invoke(app, asked)
+    assert shown.exit_code == 0, shown.output
+    for text in ("Calibration of the diagnoses", "Net benefit", "Subgroups", "naive Bayes", "log score"):
+        assert text in shown.output
+    found = json.loads(CliRunner().invoke(app, [*asked, "--json"]).stdout)
+    assert len(found["tables"]) == 6

@@ -291,15 +291,10 @@ def _frames(
 
 
 def _show_frame(name: str, frame: pd.DataFrame) -> None:
-    table = Table(title=f"\n{name}", box=None, pad_edge=False, title_justify="left")
-    for column in frame.columns:
-        number = frame[column].dtype.kind in "fi"
-        table.add_column(str(column).replace("_", " "), justify="right" if number else "left", no_wrap=not number)
-    for row in frame.itertuples(index=False):
-        table.add_row(*(
-            ("-" if math.isnan(x) else f"{x:z.3f}") if isinstance(x, float) else escape(str(x)) for x in row
-        ))
-    console().print(table)
+    text = frame.rename(columns=lambda c: str(c).replace("_", " ")).to_string(
+        index=False, na_rep="-", float_format=lambda x: f"{x:z.3f}", justify="right"
+    )
+    console().print(f"\n[italic]{escape(name)}[/]\n{escape(text)}", soft_wrap=True)
 
 
 def _show_evaluation(result: Evaluation, only_totals: bool) -> None:

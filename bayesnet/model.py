@@ -371,6 +371,12 @@ class Model:
 
         return fit(self, data, **options)
 
+    def independence_tests(self, data: Any, **options: Any) -> pd.DataFrame:
+        """Test the independences the network claims (`bayesnet.validation.independence_tests`)."""
+        from bayesnet.validation.structure import independence_tests
+
+        return independence_tests(self, data, **options)
+
     def recalibrate(
         self, frequencies: Mapping[str, Any], given: Findings | None = None,
         source: str = "local frequencies",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -217,7 +218,7 @@ def test_a_model_compared_with_itself_and_with_a_worse_one(model, result):
 def test_evaluate_command_reports_and_compares(tmp_path, model):
     other = model.recalibrate({"axial_spondyloarthritis": 0.2}).write(tmp_path / "other")
     cases = tmp_path / "cases.jsonl"
-    lines = open("data/cases/dev_cases.jsonl", encoding="utf-8").read().splitlines()[:12]
+    lines = Path("data/cases/dev_cases.jsonl").read_text(encoding="utf-8").splitlines()[:12]
     cases.write_text("\n".join(lines), encoding="utf-8")
     asked = ["evaluate", str(cases), "--scope", "findings", "--metrics", "--baselines", "--compare", str(other)]
     shown = CliRunner().invoke(app, asked)
@@ -226,3 +227,44 @@ def test_evaluate_command_reports_and_compares(tmp_path, model):
         assert text in shown.output
     found = json.loads(CliRunner().invoke(app, [*asked, "--json"]).stdout)
     assert len(found["tables"]) == 6
+
+
+def test_independence_tests_find_what_is_wrong_and_nothing_else():
+    import pandas as pd
+    from scipy.stats import chi2_contingency
+
+    from bayesnet.errors import CohortError
+    from bayesnet.model import Model
+    from bayesnet.network import Network, Table, Variable
+
+    yes = ("absent", "present")
+    names = ("a", "b", "c", "d")
+    edge = np.array([[0.8, 0.2], [0.3, 0.7]])
+    chain = Model(Network([Variable(v, yes) for v in names], {
+        "a": Table((), np.array([0.6, 0.4])), "b": Table(("a",), edge), "c": Table(("b",), edge),
+        "d": Table((), np.array([0.5, 0.5])),
+    }))
+    rng = np.random.default_rng(3)
+    n = 4000
+    a = rng.random(n) < 0.4
+    b = rng.random(n) < np.where(a, 0.7, 0.2)
+    c = rng.random(n) < np.where(b, 0.7, 0.2)
+    d = rng.random(n) < np.where(a, 0.65, 0.45)  # the network says: on its own
+    frame = pd.DataFrame({"a": a, "b": b, "c": c, "d": d})
+    found = chain.independence_tests(frame)
+    pairs = {(r.x, r.y): r for r in found.itertuples()}
+    assert set(pairs) == {("a", "c"), ("a", "d"), ("b", "d"), ("c", "d")}
+    assert found.iloc[0][["x", "y"]].tolist() == ["a", "d"]
+    assert pairs["a", "d"].q < 1e-6
+    assert pairs["a", "c"].given == "b"
+    assert pairs["a", "c"].q > 0.01
+    for (x, y), r in pairs.items():
+        strata = [part for _, part in frame.groupby(r.given)] if r.given else [frame]
+        tests = [chi2_contingency(pd.crosstab(s[x], s[y]), correction=False) for s in strata]
+        assert r.chi2 == pytest.approx(sum(t.statistic for t in tests))
+        assert r.degrees == sum(t.dof for t in tests)
+        if not r.given:
+            assert r.p == pytest.approx(tests[0].pvalue)
+    assert pairs["a", "d"].effect == pytest.approx(np.sqrt(pairs["a", "d"].chi2 / n))
+    with pytest.raises(CohortError, match="needs two"):
+        chain.independence_tests(frame[["a"]])

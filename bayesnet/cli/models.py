@@ -1,4 +1,4 @@
-"""Commands about models: check, calibrate, published, pool, card, show, optimise, schema."""
+"""Commands about models: check, calibrate, published, pool, card, show, optimise, criticise, schema."""
 
 from __future__ import annotations
 
@@ -328,6 +328,39 @@ def optimise_model(
     console().print(
         f"{before[key]:,.0f} multiplications a forward pass before, {after[key]:,.0f} with the order "
         f"found; {'written to ' + str(file) if better else 'not better, nothing written'}."
+    )
+
+
+@model_app.command(
+    "criticise", epilog="Example:  bayesnet model criticise clinic.csv --model pt_failure --top 20"
+)
+def criticise_model(
+    source: Annotated[Path, typer.Argument(help="CSV or Parquet, one patient a row.")],
+    model: ModelOption = "pt_failure",
+    mapping: Annotated[
+        Path | None, typer.Option("--mapping", help="YAML: what the table's columns and codes mean.")
+    ] = None,
+    top: Annotated[int, typer.Option(min=1, help="Tests to show, worst first.")] = 20,
+    as_json: JsonFlag = False,
+) -> None:
+    """Test the independences that the network claims between columns of a table."""
+    import bayesnet
+    from bayesnet.cohort import read_mapping
+    from bayesnet.cohort.source import read_whole
+
+    with clear_errors():
+        loaded = bayesnet.load(model)
+        used = None if mapping is None else read_mapping(mapping, loaded.network)
+        table, _ = read_whole(source)
+        found = loaded.independence_tests(table, mapping=used)
+    if as_json:
+        print_json(found.to_dict("records"))
+        return
+    failed = int((found["q"] < 0.05).sum())
+    shown = found.head(top).to_string(index=False, float_format=lambda x: f"{x:.3g}")
+    console().print(
+        f"{len(found)} independences tested, {failed} fail at a false discovery rate of 5 %.\n\n{escape(shown)}",
+        soft_wrap=True,
     )
 
 

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
 
+    from bayesnet.cohort import ColumnMapping
     from bayesnet.diagnosis.counterfactual import TwinNetwork
     from bayesnet.diagnosis.information import NextFinding
     from bayesnet.diagnosis.pathways import Pathways
@@ -370,6 +371,12 @@ class Model:
         from bayesnet.learning import fit
 
         return fit(self, data, **options)
+
+    def log_probability(self, data: Any, mapping: ColumnMapping | None = None) -> FloatArray:
+        """Log of the probability of every row of a table (`bayesnet.learning.log_probability`)."""
+        from bayesnet.learning import log_probability
+
+        return log_probability(self, data, mapping)
 
     def independence_tests(self, data: Any, **options: Any) -> pd.DataFrame:
         """Test the independences the network claims (`bayesnet.validation.independence_tests`)."""

@@ -15,7 +15,7 @@ from bayesnet.errors import BayesnetError
 from bayesnet.pooling import pool
 from bayesnet.shipped import data_file
 from bayesnet.studies import StudyFigure, read_studies
-from bayesnet.validation.survey import survey_share
+from bayesnet.validation.survey import survey_odds_ratio, survey_share
 
 ROOT = Path(__file__).parent.parent
 
@@ -149,3 +149,16 @@ def test_every_row_says_where_it_was_read():
         if s.measure in ("sensitivity", "specificity", "prevalence", "proportion"):
             assert s.value is None or 0 <= s.value <= 1, s.id
     assert replace(next(iter(studies.values())), read_in="recalled").was_read is False
+
+
+def test_survey_odds_ratio_of_a_simple_random_sample_is_woolfs():
+    x = np.repeat([1, 1, 0, 0], [30, 20, 15, 35]).astype(float)
+    y = np.repeat([1, 0, 1, 0], [30, 20, 15, 35]).astype(float)
+    n = len(x)
+    ratio, low, high, seen = survey_odds_ratio(
+        np.r_[x, np.nan], np.r_[y, 1.0], np.ones(n + 1), np.zeros(n + 1), np.arange(n + 1), np.ones(n + 1, bool)
+    )
+    assert (ratio, seen) == (pytest.approx(30 * 35 / (20 * 15)), n)
+    half = 1.959964 * math.sqrt((1 / 30 + 1 / 20 + 1 / 15 + 1 / 35) * (n + 1) / n)
+    assert math.log(high / ratio) == pytest.approx(half, rel=1e-3)
+    assert math.log(ratio / low) == pytest.approx(half, rel=1e-3)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -11,11 +11,14 @@ from bayesnet.cohort.encode import Encoded, encode
 from bayesnet.cohort.frame import opened
 from bayesnet.cohort.mapping import ColumnMapping, default_mapping
 from bayesnet.errors import CohortError, Problem, did_you_mean
-from bayesnet.inference.counts import EncodedRows
+from bayesnet.inference.counts import EncodedRows, expected_counts, plan_counts
 from bayesnet.network import Network
 from bayesnet.network.factor import FloatArray
 
-__all__ = ["encode_frame", "rows_seen", "with_selection"]
+if TYPE_CHECKING:
+    from bayesnet.model import Model
+
+__all__ = ["encode_frame", "log_probability", "rows_seen", "with_selection"]
 
 
 def encode_frame(
@@ -72,6 +75,18 @@ def encode_frame(
     found = _rows(network, variables, encoded, people)
     found.codes[dropped] = 0
     return found, encoded.bad
+
+
+def log_probability(model: Model, data: Any, mapping: ColumnMapping | None = None) -> FloatArray:
+    """Natural log of the probability of every row: the log score of the model, with its sign turned.
+
+    Nothing is taken for granted of the outcome. Minus infinity for impossible rows.
+    """
+    rows, _ = encode_frame(model.network, data, None, mapping)
+    order = getattr(getattr(model, "document", None), "elimination_order", None)
+    plan = plan_counts(model.network, rows.variables, [], order)
+    merged, where = rows.distinct()
+    return expected_counts(plan, merged).log_evidence[where]
 
 
 def _people(

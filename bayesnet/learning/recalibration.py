@@ -107,7 +107,7 @@ def recalibrate(
         networks = [at(p) for p in points]
         tables = {
             v: [np.stack(parts) for parts in zip(*([f.values for f in n.factors_of(v)] for n in networks), strict=True)]
-            for v in (*moving, *below)
+            for v in (*moving, *below) if v in program.table_nodes
         }
         found = run(program, np.repeat(row, len(points), axis=0), moving, tables)
         columns = []

@@ -10,7 +10,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 CASE ?= medbullets-017
 
-.PHONY: demo test lint bench bench-cohort browser pictures clean
+.PHONY: demo test lint bench bench-cohort bench-learning browser pictures clean
 
 demo: $(VENV)/.installed
 	$(BIN)/bayesnet diagnose --case $(CASE)

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 __all__ = ["GRADES", "CardNotes", "evidence_grade", "model_card", "read_notes"]
 
 FILE = "card.yaml"
+REAL_PATIENTS = "real_patients.md"
 
 #: From strongest to weakest. `by definition`: the number cannot be otherwise.
 GRADES = (
@@ -131,6 +132,7 @@ def model_card(model: DiagnosticModel, cases: Sequence[Case], picture: str | Non
         _causes(model),
         _published(compare_with_published(model)),
         _cases(model, cases, notes),
+        _real_patients(model),
         _section("Limits", notes.limits, points=True),
         _section("What is not known", notes.unknown, points=True),
         _parameters(model),
@@ -462,6 +464,12 @@ def _scorecard(result: Evaluation) -> str:
 
 def _figure(value: float, digits: int) -> str:
     return f"{value:.{digits}f}" if np.isfinite(value) else "-"
+
+
+def _real_patients(model: DiagnosticModel) -> str:
+    """Comparisons with patients' data, written beside the model by the command that they name."""
+    path = model.document.folder / REAL_PATIENTS
+    return f"## Real patients\n\n{path.read_text(encoding='utf-8').strip()}" if path.exists() else ""
 
 
 def _with_interval(entry: Mapping[str, Any], key: str) -> str:

@@ -451,11 +451,11 @@ def survey(model: DiagnosticModel) -> str:
 
     shares, joint = predicted(model, people)
     rows, inside = [], 0
-    for item in ITEMS:
+    for item, state in ITEMS.items():
         s = survey_share(flag(item), *design, among)
         ok = s.low <= shares[item] <= s.high
         inside += ok
-        rows.append((f"`{item}` {ITEMS[item].replace('_', ' ')}", f"{percent(s.value)} ({percent(s.low)} to {percent(s.high)})",
+        rows.append((f"`{item}` {state.replace('_', ' ')}", f"{percent(s.value)} ({percent(s.low)} to {percent(s.high)})",
                      f"{percent(shares[item])}{'' if ok else ' *'}", s.n))
     pairs = []
     for a, b in combinations(ITEMS, 2):

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import hashlib
 import multiprocessing
 import os
 import resource
+import subprocess
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -109,11 +112,48 @@ def measured(rows: int) -> str:
     return "\n".join(lines)
 
 
+def interrupted(rows: int, after: float) -> None:
+    """Print how long a whole run takes, and one that is killed with SIGKILL and given again."""
+
+    def run(source: Path, out: Path, kill: float | None = None) -> str:
+        start = time.perf_counter()
+        command = [sys.executable, "-m", "bayesnet", "score", str(source), "-o", str(out), "--memory", "1GiB"]
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        if kill is not None:
+            time.sleep(kill)
+            process.kill()
+        said = process.communicate()[0].strip().splitlines()
+        return f"{time.perf_counter() - start:.0f} s, exit {process.returncode}; {'; '.join(said)}"
+
+    def digest(path: Path) -> str:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+
+    with tempfile.TemporaryDirectory() as folder:
+        source, whole, parts = (Path(folder, f"{n}.parquet") for n in ("in", "whole", "parts"))
+        make_table(source, rows)
+        print(f"engine alone: {engine_rate():,.0f} rows/s")
+        print("whole:", run(source, whole))
+        peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
+        print(f"peak: {peak:.0f} MiB; output: {whole.stat().st_size / 2**20:,.0f} MiB")
+        print("killed:", run(source, parts, after))
+        print("again:", run(source, parts))
+        print("same bytes:", digest(whole) == digest(parts))
+
+
 def main() -> None:
     """Measure, and write the table into benchmarks/README.md."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rows", type=int, default=1_000_000)
-    text = measured(parser.parse_args().rows)
+    parser.add_argument(
+        "--interrupt", type=float, metavar="SECONDS",
+        help="Instead: one whole run, and one killed after SECONDS and resumed, compared byte by byte.",
+    )
+    asked = parser.parse_args()
+    if asked.interrupt is not None:
+        interrupted(asked.rows, asked.interrupt)
+        return
+    text = measured(asked.rows)
     report = HERE / "README.md"
     before, _, rest = report.read_text(encoding="utf-8").partition("<!-- cohort -->\n")
     _, _, after = rest.partition("<!-- /cohort -->\n")

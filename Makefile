@@ -47,6 +47,7 @@ $(VENV)/.installed-dev: pyproject.toml $(BIN)/python
 
 bench: $(VENV)/.installed-dev
 	$(BIN)/python benchmarks/bench.py
+	$(BIN)/python benchmarks/cohort.py --rows $(ROWS)
 
 ROWS ?= 1000000
 bench-cohort: $(VENV)/.installed-dev

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import hashlib
 import multiprocessing
 import os
 import resource
+import subprocess
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -63,27 +66,98 @@ def scoring(source: str, out: str, jobs: int, result: multiprocessing.Queue) -> 
     result.put((time.perf_counter() - start, peak))
 
 
-def main() -> None:
-    """Print a table for benchmarks/README.md."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rows", type=int, default=1_000_000)
-    rows = parser.parse_args().rows
+def scoring_on_workers(source: str, out: str, workers: int, result: multiprocessing.Queue) -> None:
+    """One run of `score` on a local Dask cluster: seconds (peak memory is the workers' own)."""
+    from distributed import Client, LocalCluster
+
+    from bayesnet.cohort import score
+
+    with LocalCluster(
+        n_workers=workers, threads_per_worker=1, processes=True, dashboard_address=None
+    ) as cluster, Client(cluster) as client:
+        start = time.perf_counter()
+        score(bayesnet.load("pt_failure"), source, out, memory="1GiB", dask=client)
+        result.put((time.perf_counter() - start, float("nan")))
+
+
+def measured(rows: int) -> str:
+    """The table as Markdown."""
     alone = engine_rate()
+    every = os.cpu_count() or 1
     with tempfile.TemporaryDirectory() as folder:
         source = Path(folder, "patients.parquet")
         make_table(source, rows)
-        print(f"Input: {rows:,} rows, {source.stat().st_size / 2**20:.0f} MiB of Parquet. "
-              f"Engine alone: {alone:,.0f} rows/s on {os.cpu_count()} processors.\n")
-        print("| processors | rows/s | share of the engine alone | seconds | peak MiB |\n|---|---|---|---|---|")
-        for jobs in (1, os.cpu_count() or 1):
+        lines = [
+            f"`bayesnet score` of {rows:,} rows ({source.stat().st_size / 2**20:.0f} MiB of Parquet) with a "
+            f"budget of 1 GiB. The engine alone answers {alone:,.0f} rows a second on {every} processors.\n",
+            "| run | rows/s | share of the engine alone | seconds | peak MiB |",
+            "|---|---|---|---|---|",
+        ]
+        runs = [
+            *((scoring, jobs, f"{jobs} processors" if jobs > 1 else "1 processor") for jobs in (1, every)),
+            *((scoring_on_workers, n, f"Dask, {n} worker{'s' * (n > 1)}") for n in (1, every)),
+        ]
+        for run, jobs, name in runs:
             context = multiprocessing.get_context("spawn")
             result = context.Queue()
-            process = context.Process(target=scoring, args=(str(source), str(Path(folder, f"{jobs}.parquet")), jobs, result))
+            out = str(Path(folder, f"{name}.parquet"))
+            process = context.Process(target=run, args=(str(source), out, jobs, result))
             process.start()
             seconds, peak = result.get()
             process.join()
-            share = f"{rows / seconds / alone:.0%}" if jobs == os.cpu_count() else ""
-            print(f"| {jobs} | {rows / seconds:,.0f} | {share} | {seconds:.0f} | {peak:.0f} |", flush=True)
+            share = f"{rows / seconds / alone:.0%}" if jobs == every else ""
+            shown = f"{peak:.0f}" if np.isfinite(peak) else ""
+            lines.append(f"| {name} | {rows / seconds:,.0f} | {share} | {seconds:.0f} | {shown} |")
+            print(lines[-1], flush=True)
+    return "\n".join(lines)
+
+
+def interrupted(rows: int, after: float) -> None:
+    """Print how long a whole run takes, and one that is killed with SIGKILL and given again."""
+
+    def run(source: Path, out: Path, kill: float | None = None) -> str:
+        start = time.perf_counter()
+        command = [sys.executable, "-m", "bayesnet", "score", str(source), "-o", str(out), "--memory", "1GiB"]
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        if kill is not None:
+            time.sleep(kill)
+            process.kill()
+        said = process.communicate()[0].strip().splitlines()
+        return f"{time.perf_counter() - start:.0f} s, exit {process.returncode}; {'; '.join(said)}"
+
+    def digest(path: Path) -> str:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+
+    with tempfile.TemporaryDirectory() as folder:
+        source, whole, parts = (Path(folder, f"{n}.parquet") for n in ("in", "whole", "parts"))
+        make_table(source, rows)
+        print(f"engine alone: {engine_rate():,.0f} rows/s")
+        print("whole:", run(source, whole))
+        peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
+        print(f"peak: {peak:.0f} MiB; output: {whole.stat().st_size / 2**20:,.0f} MiB")
+        print("killed:", run(source, parts, after))
+        print("again:", run(source, parts))
+        print("same bytes:", digest(whole) == digest(parts))
+
+
+def main() -> None:
+    """Measure, and write the table into benchmarks/README.md."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rows", type=int, default=1_000_000)
+    parser.add_argument(
+        "--interrupt", type=float, metavar="SECONDS",
+        help="Instead: one whole run, and one killed after SECONDS and resumed, compared byte by byte.",
+    )
+    asked = parser.parse_args()
+    if asked.interrupt is not None:
+        interrupted(asked.rows, asked.interrupt)
+        return
+    text = measured(asked.rows)
+    report = HERE / "README.md"
+    before, _, rest = report.read_text(encoding="utf-8").partition("<!-- cohort -->\n")
+    _, _, after = rest.partition("<!-- /cohort -->\n")
+    report.write_text(f"{before}<!-- cohort -->\n{text}\n<!-- /cohort -->\n{after}", encoding="utf-8")
 
 
 if __name__ == "__main__":

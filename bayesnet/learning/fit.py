@@ -100,13 +100,17 @@ class Learning:
 
     @property
     def moved(self) -> pd.DataFrame:
-        """The numbers that changed, the furthest in log odds (or log) first."""
+        """The numbers that changed; first what changed for most people.
+
+        A probability's change times the people it speaks of; of an odds ratio, a tenth of the change
+        of its logarithm.
+        """
         changed = self.changes[self.changes["before"] != self.changes["after"]]
-        with np.errstate(divide="ignore", invalid="ignore"):
-            a, b = (changed[c].to_numpy(float) for c in ("before", "after"))
-            odds = (a <= 1) & (b <= 1)
-            far = np.log(b / a) - np.where(odds, np.log((1 - b) / (1 - a)), 0.0)
-        order = np.argsort(-np.abs(np.nan_to_num(far, nan=0.0)), kind="stable")
+        a, b = (changed[c].to_numpy(float) for c in ("before", "after"))
+        ratio = (a > 1) | (b > 1)
+        safe = [np.where(ratio, np.maximum(x, 1e-300), 1.0) for x in (a, b)]
+        far = np.where(ratio, 0.1 * np.abs(np.log(safe[1] / safe[0])), np.abs(b - a))
+        order = np.argsort(-far * changed["people"].to_numpy(float), kind="stable")
         return changed.iloc[order].reset_index(drop=True)
 
     def __str__(self) -> str:
@@ -118,7 +122,7 @@ class Learning:
             f"{len(likelihood) - 1} iterations{'' if t.converged else ' (not converged)'}; log "
             f"likelihood a person {likelihood[0] / self.people:.5f} -> "
             f"{likelihood[-1] / self.people:.5f}",
-            f"{len(self.moved)} of {len(self.changes)} numbers changed; furthest:",
+            f"{len(self.moved)} of {len(self.changes)} numbers changed; for most people:",
         ]
         for r in self.moved.head(10).to_dict("records"):
             name = r["parameter"] + (f" [{r['states']}]" if r["states"] else "")
@@ -142,11 +146,11 @@ class Learning:
         }
 
     def _repr_html_(self) -> str:
-        head, *_ = str(self).split("furthest:")
+        head, *_ = str(self).split("for most people:")
         shown = self.moved.head(15).drop(columns=["known"])
         warned = "".join(f"<br>{html.escape(w)}" for w in self.warnings)
         table = shown.to_html(index=False, float_format=lambda x: f"{x:.3g}")
-        return f"{html.escape(head).replace(chr(10), '<br>')}furthest:<br>{table}<small>{warned}</small>"
+        return f"{html.escape(head).replace(chr(10), '<br>')}for most people:<br>{table}<small>{warned}</small>"
 
 
 def fit(

@@ -518,7 +518,7 @@ def survey(model: DiagnosticModel) -> str:
         table(("worst misses", "survey odds ratio (95 %)", "model"), shown(worst)) if worst else "",
         f"Learned from a random half ({len(train)} people; MAP, weights scaled to their number), the leaks, tables and mechanism links of these findings "
         f"change the log probability of the answers of a person in the other half ({len(test)}), given age and sex, by {gain @ w / w.sum():+.3f} "
-        f"({low:+.3f} to {high:+.3f}; clusters drawn with replacement). Furthest moved: {changed}.",
+        f"({low:+.3f} to {high:+.3f}; clusters drawn with replacement). What moved for most people: {changed}.",
         held_out(model, learned, test, columns),
         independences(model, people),
     ])

@@ -500,3 +500,18 @@ def test_commands_write_a_model_that_diagnoses(tmp_path):
     bad = run(app, ["fit", str(tmp_path / "clinic.csv"), "-o", str(tmp_path / "c"), "--learn", "prevalence"])
     assert bad.exit_code == 2
     assert "Did you mean" in bad.output
+
+
+def test_hidden_variables_may_be_given_anew_in_every_row():
+    from bayesnet.inference import compile_program, run, stack_rows
+
+    network = clinic().network
+    program = compile_program(network, ["failed", "test"], free=["disease", "other"])
+    rare = network.replace({"other": Table((), np.array([0.99, 0.01]))})
+    both = [network, rare]
+    tables = {v: [np.stack([n.factors_of(v)[0].values for n in both])] for v in ("disease", "other")}
+    row = stack_rows(program, [{"failed": np.array([0.0, 1.0])}])
+    found = run(program, np.repeat(row, 2, axis=0), ["test"], tables)
+    for i, n in enumerate(both):
+        alone = Model(n).posterior("test", {"failed": "present"})["test"]["present"]
+        assert found.posteriors["test"][i, 1] == pytest.approx(alone, rel=1e-12)

@@ -127,7 +127,7 @@ def make_plan(program: Program, targets: Iterable[str] | None = None) -> Plan:
 
     for v in program.variables:
         place(program.evidence_nodes[v])
-    free = tuple(n for v in program.variables for n in program.table_nodes.get(v, ()))
+    free = tuple(n for nodes_of in program.table_nodes.values() for n in nodes_of)
     for node in free:
         place(node)
     for step in program.steps:

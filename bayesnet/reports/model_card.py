@@ -447,7 +447,7 @@ def _scorecard(result: Evaluation) -> str:
         for k, w in words.items()
     ]
     groups = [
-        (f"{r['by']} {r['state']}", r["cases"], r["measure"].replace("_", " "), f"{r['top_1']:.2f}",
+        (f"{r['by']} {r['state']}", str(r["cases"]), r["measure"].replace("_", " "), f"{r['top_1']:.2f}",
          f"{r['top_3']:.2f} ({r['low']:.2f}-{r['high']:.2f})")
         for r in subgroups(result).to_dict("records") if r["measure"] != "posterior"
     ]

@@ -294,6 +294,20 @@ def test_selected_patients_do_not_make_the_disease_common():
     assert wrong.loc[other, "after"].item() > 0.35
 
 
+def test_a_column_that_says_failed_of_everybody_is_a_selection():
+    model = bayesnet.load("pt_failure")
+    frame = model.simulate(400, seed=3, given={"pt_failure": True}, missing={"test": 0.9})
+    options = {"learn": ["kinesiophobia"], "iterations": 3}
+    with_column, without = (
+        model.fit(f, **options) for f in (frame, frame.drop(columns=["pt_failure"]))
+    )
+    assert with_column.learning.selected == without.learning.selected == "pt_failure=True"
+    a, b = (m.learning.changes["after"].to_numpy() for m in (with_column, without))
+    np.testing.assert_allclose(a, b, rtol=1e-9)
+    mixed = model.simulate(400, seed=3, hidden=True)
+    assert model.fit(mixed, **options).learning.selected == ""
+
+
 def test_complete_data_and_a_dirichlet_prior_give_the_closed_form():
     model = clinic()
     frame = drawn(model, 400, seed=2)

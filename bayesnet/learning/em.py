@@ -57,7 +57,7 @@ class Patients:
             return cls(merged, where, None)
         at = rows.variables.index(selected_by)
         levels = list(rows.levels)
-        chosen = levels[at][1]
+        chosen = levels[at][rows.codes[0, at]]
         levels[at] = np.stack([np.ones(len(chosen)), (chosen == 0).astype(float)])
         codes = np.zeros((1, len(rows.variables)), np.int16)
         codes[0, at] = 1

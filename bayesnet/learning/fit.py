@@ -195,7 +195,8 @@ def fit(
     mapping : ColumnMapping, optional
     selected : mapping, optional
         What all these people were selected for, one variable. In a clinical model it is the outcome
-        (PT failed) unless the table has a column for it; `{}` for people who were not selected.
+        (PT failed) unless the table has a column for it in which people differ; `{}` for people who
+        were not selected.
     errors : str
         `raise`: a row that is not understood is an error that lists all of them; `drop`: such rows
         are left out and counted.
@@ -239,7 +240,7 @@ def fit(
     names = getattr(data, "column_names", None) or list(getattr(data, "columns", ()))
     unused = tuple(str(c) for c in names if c not in columns and c not in named)
     what = (selected or {}).get(given, True) if given else None
-    if given is not None:
+    if given is not None and given not in rows.variables:
         rows = with_selection(network, rows, given, _chosen(network[given], what))
     patients = Patients.of(rows, given)
 
@@ -286,7 +287,13 @@ def fit(
 def _selection(model: Model, selected: Mapping[str, Any] | None, rows: EncodedRows) -> str | None:
     outcome = getattr(model, "outcome", None)
     if selected is None:
-        return outcome if outcome is not None and outcome not in rows.variables else None
+        if outcome is None or outcome not in rows.variables:
+            return outcome
+        column = rows.variables.index(outcome)
+        codes = rows.codes[rows.people > 0, column]
+        failed = rows.levels[column][codes[0]]
+        # A column that says of everybody that therapy failed says how they were chosen.
+        return str(outcome) if (codes == codes[0]).all() and failed[0] == 0 else None
     if not selected:
         return None
     if len(selected) > 1:

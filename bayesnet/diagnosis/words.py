@@ -25,6 +25,8 @@ def percent(p: float) -> str:
         return "-"
     if p in (0.0, 1.0):
         return f"{100 * p:.0f} %"
+    # 0.0035 is written the same way whatever the last bits of a machine make of it.
+    p = float(f"{p:.12g}")
     if p < 0.001:
         return "<0.1 %"
     if p > 0.999:
@@ -48,6 +50,7 @@ def ratio(x: float) -> str:
         return "-"
     if math.isinf(x):
         return "certain"
+    x = float(f"{x:.12g}")
     if x >= 10:
         return f"{x:,.0f}"
     return f"{x:.1f}" if x >= 0.95 else f"{x:.2g}"

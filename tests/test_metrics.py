@@ -268,3 +268,18 @@ def test_independence_tests_find_what_is_wrong_and_nothing_else():
     assert pairs["a", "d"].effect == pytest.approx(np.sqrt(pairs["a", "d"].chi2 / n))
     with pytest.raises(CohortError, match="needs two"):
         chain.independence_tests(frame[["a"]])
+
+
+def test_data_of_the_network_itself_deny_almost_nothing(model):
+    frame = model.simulate(6000, seed=9, given={"pt_failure": True})
+    for data in (frame, frame.drop(columns=["pt_failure"])):
+        found = model.independence_tests(data)
+        assert len(found) > 100
+        assert (found["q"] < 0.05).mean() < 0.01
+        assert 0.02 < (found["p"] < 0.05).mean() < 0.09
+    # Programme faults are independent before therapy, not among those in whom it failed.
+    pairs = {frozenset(p) for p in zip(found["x"], found["y"], strict=True)}
+    both = model.simulate(500, seed=1, hidden=True)
+    free = model.independence_tests(both, selected=False)
+    more = {frozenset(p) for p in zip(free["x"], free["y"], strict=True)}
+    assert frozenset({"not_reassessed", "overaggressive_programme"}) in more - pairs

@@ -340,6 +340,9 @@ def criticise_model(
     mapping: Annotated[
         Path | None, typer.Option("--mapping", help="YAML: what the table's columns and codes mean.")
     ] = None,
+    unselected: Annotated[
+        bool, typer.Option("--unselected", help="These people were not selected for failed PT.")
+    ] = False,
     top: Annotated[int, typer.Option(min=1, help="Tests to show, worst first.")] = 20,
     as_json: JsonFlag = False,
 ) -> None:
@@ -352,7 +355,7 @@ def criticise_model(
         loaded = bayesnet.load(model)
         used = None if mapping is None else read_mapping(mapping, loaded.network)
         table, _ = read_whole(source)
-        found = loaded.independence_tests(table, mapping=used)
+        found = loaded.independence_tests(table, mapping=used, selected=not unselected)
     if as_json:
         print_json(found.to_dict("records"))
         return

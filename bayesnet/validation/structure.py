@@ -2,7 +2,8 @@
 
 Every pair of observed variables that the graph holds to be independent, given some of the other
 observed ones, is tested with Pearson's chi-square, summed over the states of what is given (Agresti
-2013, section 6.3). What is hidden between two variables makes no claim about them.
+2013, section 6.3). What is hidden between two variables makes no claim about them, and what was
+selected for is given always: among people in whom therapy failed, causes are not independent.
 """
 
 from __future__ import annotations
@@ -25,12 +26,13 @@ if TYPE_CHECKING:
 
 __all__ = ["independence_tests"]
 
-#: Rows of a stratum below which it is passed over.
-FEWEST = 10
+#: Expected people in a cell below which a stratum is passed over (Cochran 1954, Biometrics 10:417).
+FEWEST = 5.0
 
 
 def independence_tests(
-    model: Model, data: Any, mapping: ColumnMapping | None = None, most_given: int = 3
+    model: Model, data: Any, mapping: ColumnMapping | None = None, most_given: int = 3,
+    selected: bool = True,
 ) -> pd.DataFrame:
     """Test every independence of the network between columns of a table.
 
@@ -43,6 +45,9 @@ def independence_tests(
     mapping : ColumnMapping, optional
     most_given : int
         Claims that need more variables held fixed than this are not tested.
+    selected : bool
+        In a clinical model without a column for the outcome: therapy failed in all these people.
+        Columns that have the same state everywhere are taken as given in any case.
 
     Returns
     -------
@@ -74,15 +79,20 @@ def independence_tests(
         raise CohortError([Problem(said, f"row {r}") for r, said in sorted(encoded.bad.items())])
     codes = {v: encoded.codes[:, i] for i, v in enumerate(variables)}
     graph = network.to_networkx()
+    always = {v for v, c in codes.items() if len(np.unique(c)) == 1 and c[0] >= 0}
+    outcome = getattr(model, "outcome", None)
+    if selected and outcome is not None and outcome not in codes:
+        always.add(outcome)
+    variables = [v for v in variables if v not in always]
     found = []
     for x, y in combinations(variables, 2):
         if graph.has_edge(x, y) or graph.has_edge(y, x):
             continue
-        others = set(variables) - {x, y}
-        given = nx.find_minimal_d_separator(graph, x, y, restricted=others)
-        if given is None or len(given) > most_given:
+        others = (set(variables) | always) - {x, y}
+        given = nx.find_minimal_d_separator(graph, x, y, included=always, restricted=others)
+        order = tuple(v for v in variables if v in (given or ()))
+        if given is None or len(order) > most_given:
             continue
-        order = tuple(v for v in variables if v in given)
         n, value, degrees = _chi_square(codes[x], codes[y], [codes[v] for v in order])
         if degrees == 0:
             continue
@@ -110,14 +120,14 @@ def _chi_square(
     people, total, degrees = 0, 0.0, 0
     for s in np.unique(strata):
         here = strata == s
-        if here.sum() < FEWEST:
-            continue
         table = np.zeros((int(a.max()) + 1, int(b.max()) + 1))
         np.add.at(table, (a[here], b[here]), 1)
         table = table[table.sum(axis=1) > 0][:, table.sum(axis=0) > 0]
         if min(table.shape) < 2:
             continue
         expected = np.outer(table.sum(axis=1), table.sum(axis=0)) / table.sum()
+        if expected.min() < FEWEST:
+            continue
         total += float(((table - expected) ** 2 / expected).sum())
         degrees += (table.shape[0] - 1) * (table.shape[1] - 1)
         people += int(here.sum())

@@ -528,7 +528,7 @@ def independences(model: DiagnosticModel, people: pd.DataFrame) -> str:
     """What the graph claims of these variables, worst first."""
     asked = [c for c in [*KNOWN_BEFORE, *HISTORY, *ITEMS] if c != "pain_duration"]
     data = people[asked].replace({"unchanged|worse": "unchanged"})
-    found = model.independence_tests(data)
+    found = model.independence_tests(data, selected=False)
     bad = found[found["q"] < 0.05]
     rows = [
         (f"{r.x.replace('_', ' ')} and {r.y.replace('_', ' ')}", r.given.replace("_", " ") or "nothing",

@@ -6,6 +6,7 @@ import math
 
 import pytest
 
+import bayesnet
 from bayesnet.validation import evaluate, shipped_cases, wilson_interval
 
 
@@ -40,3 +41,12 @@ def test_scope_findings_leaves_tests_out(model):
     case = next(c for c in shipped_cases() if c.tests)
     assert set(case.tests) <= set(case.evidence("all"))
     assert not set(case.tests) & set(case.evidence("findings"))
+
+
+def test_an_evaluation_shows_itself():
+    model = bayesnet.load("pt_failure")
+    result = evaluate(model, shipped_cases(model)[:5], "findings")
+    assert "5 cases" in repr(result)
+    assert "not a medical device" in result._repr_html_().lower()
+    frame = result.to_frame()
+    assert frame["rank_by_necessity"].tolist() == [s.ranks["necessity"] for s in result.scores]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -17,6 +18,8 @@ from bayesnet.shipped import data_file
 from bayesnet.validation.intervals import wilson_interval
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from bayesnet.model import DiagnosticModel
 
 __all__ = [
@@ -278,6 +281,48 @@ class Evaluation:
             for level, (right, of) in self.triage().items()
         }
         return out
+
+    def to_frame(self) -> pd.DataFrame:
+        """One row a case: true cause, urgency, its ranks, and the probability given to it."""
+        import pandas as pd
+
+        return pd.DataFrame([
+            {"case": s.case.id, "true_cause": s.primary, "urgency": s.case.urgency,
+             **{f"rank_by_{m}": s.ranks[m] for m in MEASURES}, "posterior": s.posterior}
+            for s in self.scores
+        ])
+
+    def _totals(self) -> pd.DataFrame:
+        import pandas as pd
+
+        summary = self.summary()
+        rows = {
+            m.replace("_", " "): {f"top {k}": summary[m][f"top_{k}"] for k in TOPS}
+            | {"emergencies in top 3": summary[m]["emergency_recall"]}
+            for m in MEASURES
+        }
+        return pd.DataFrame(rows).T
+
+    def __repr__(self) -> str:
+        if not self.scores:
+            return "<Evaluation of no cases>"
+        totals = self._totals().to_string(float_format=lambda x: f"{x:.2f}")
+        s = self.summary()
+        return (
+            f"{len(self.scores)} cases, told: {self.scope}\n{totals}\n"
+            f"log score {s['log_score']:.3f}, Brier score {s['brier']:.4f}"
+        )
+
+    def _repr_html_(self) -> str:
+        if not self.scores:
+            return "<p>Evaluation of no cases</p>"
+        s = self.summary()
+        totals = self._totals().to_html(float_format=lambda x: f"{x:.2f}", border=0)
+        return (
+            f"<b>{len(self.scores)} cases</b>, told: {self.scope}{totals}<small>log score "
+            f"{s['log_score']:.3f}, Brier score {s['brier']:.4f}; lower is better. "
+            f"{html.escape(self.scores[0].diagnosis.model.disclaimer)}</small>"
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data, for JSON."""

@@ -10,12 +10,12 @@ VENV := .venv
 BIN := $(VENV)/bin
 CASE ?= medbullets-017
 
-.PHONY: demo test lint bench bench-cohort bench-learning browser pictures clean
+.PHONY: demo test lint bench bench-cohort bench-learning browser java pictures clean
 
 demo: $(VENV)/.installed
 	$(BIN)/bayesnet diagnose --case $(CASE)
 
-test: $(VENV)/.installed-dev browser
+test: $(VENV)/.installed-dev browser java
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/python -m pytest -n 2
@@ -27,6 +27,14 @@ browser:
 	  apt-get update -qq && apt-get install -qq -y --no-install-recommends chromium >/dev/null; } || \
 	echo "Chromium is missing and cannot be installed here: the browser tests are skipped" \
 	  "(on Debian, as root: apt-get install chromium)."
+
+# What the test of Spark runs on.
+java:
+	@command -v java >/dev/null || \
+	{ [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && \
+	  apt-get update -qq && apt-get install -qq -y --no-install-recommends default-jre-headless >/dev/null; } || \
+	echo "Java is missing and cannot be installed here: the test of Spark is skipped" \
+	  "(on Debian, as root: apt-get install default-jre-headless)."
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .

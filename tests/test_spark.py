@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import sys
 
 import numpy as np
 import pandas as pd
@@ -20,13 +21,20 @@ if shutil.which("java") is None:
 def session():
     from pyspark.sql import SparkSession
 
-    made = (
-        SparkSession.builder.master("local[2]").config("spark.ui.enabled", "false")
+    # The workers run this interpreter, whatever python3 the PATH has.
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYSPARK_PYTHON", sys.executable)
+        made = started(SparkSession)
+        yield made
+        made.stop()
+
+
+def started(builder):
+    return (
+        builder.builder.master("local[2]").config("spark.ui.enabled", "false")
         .config("spark.driver.host", "127.0.0.1").config("spark.driver.bindAddress", "127.0.0.1")
         .config("spark.sql.execution.arrow.maxRecordsPerBatch", "150").getOrCreate()
     )
-    yield made
-    made.stop()
 
 
 def test_spark_gives_the_answers_of_one_process(session):

@@ -304,6 +304,12 @@ def test_a_column_that_says_failed_of_everybody_is_a_selection():
     assert with_column.learning.selected == without.learning.selected == "pt_failure=True"
     a, b = (m.learning.changes["after"].to_numpy() for m in (with_column, without))
     np.testing.assert_allclose(a, b, rtol=1e-9)
+    dirty = frame.astype(object)
+    dirty.loc[0, "fever"] = "rather"
+    dropped = model.fit(dirty, errors="drop", **options).learning
+    assert dropped.selected == "pt_failure=True"
+    np.testing.assert_allclose(dropped.changes["after"], a, rtol=0.02)
+    assert len(dropped.bad) == 1
     mixed = model.simulate(400, seed=3, hidden=True)
     assert model.fit(mixed, **options).learning.selected == ""
 

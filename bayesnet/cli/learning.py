@@ -18,7 +18,7 @@ OutputOption = Annotated[Path, typer.Option("--output", "-o", help="Folder for t
 @app.command(
     epilog="Examples:  bayesnet fit clinic.csv -o clinic_model --learn prevalences --name 'Our clinic 2026'  |  "
     "bayesnet fit clinic.parquet -o clinic_model --mapping clinic.yaml --strength 0.5 --intervals  |  "
-    "bayesnet diagnose --model clinic_model age=34 rest_response=worse"
+    "bayesnet diagnose patient.yaml --model clinic_model"
 )
 def fit(
     source: Annotated[Path, typer.Argument(help="CSV or Parquet, one patient a row.")],
@@ -69,7 +69,7 @@ def fit(
     console().print(escape(str(learned)), soft_wrap=True)
     if unreadable:
         console().print(f"{len(unreadable)} lines of the file cannot be read and were left out.")
-    console().print(f"Written to {escape(str(output))}: bayesnet diagnose --model {escape(str(output))}")
+    console().print(f"Written to {escape(str(output))}: bayesnet diagnose PATIENT.yaml --model {escape(str(output))}")
 
 
 @app.command(
@@ -96,7 +96,7 @@ def recalibrate(
         loaded = bayesnet.load(model)
         new = loaded.recalibrate(stated, among, name)
         new.write(output)
-    console().print(f"Written to {escape(str(output))}: bayesnet diagnose --model {escape(str(output))}")
+    console().print(f"Written to {escape(str(output))}: bayesnet diagnose PATIENT.yaml --model {escape(str(output))}")
 
 
 def _frequency(text: str) -> tuple[str, Any]:

@@ -57,7 +57,8 @@ class Patients:
             return cls(merged, where, None)
         at = rows.variables.index(selected_by)
         levels = list(rows.levels)
-        chosen = levels[at][rows.codes[0, at]]
+        # Rows that count for nobody may say nothing.
+        chosen = levels[at][rows.codes[int(rows.people.argmax()), at]]
         levels[at] = np.stack([np.ones(len(chosen)), (chosen == 0).astype(float)])
         codes = np.zeros((1, len(rows.variables)), np.int16)
         codes[0, at] = 1

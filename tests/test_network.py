@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import pickle
+from itertools import pairwise
 
 import numpy as np
 import pytest
 
 from bayesnet.errors import NetworkError, TooLargeError
-from bayesnet.network import Network, NoisyMax, Table, Variable
+from bayesnet.network import Network, NoisyMax, OddsRatio, Table, Variable
 
 A, B = Variable("alpha"), Variable("beta")
 HALF = Table((), [0.5, 0.5])
@@ -77,3 +78,23 @@ def test_huge_noisy_or_has_factors_but_no_table():
     with pytest.raises(TooLargeError, match="40 parents"):
         network.table("alpha")
     assert len(network.factors_of("alpha")) == 41
+
+
+def test_a_stated_prevalence_holds_below_a_long_history():
+    """A chain of 70 ancestors: more than einsum has letters."""
+    yes = ("absent", "present")
+    step = np.array([[0.9, 0.1], [0.3, 0.7]])
+    names = [f"v{i}" for i in range(70)]
+    distributions = {"v0": Table((), np.array([0.8, 0.2]))} | {
+        b: Table((a,), step) for a, b in pairwise(names)
+    }
+    names.append("disease")
+    ratio = np.array([[1.0, 1.0], [1.0, 5.0]])
+    distributions["disease"] = OddsRatio(("v69",), np.array([[0.9, 0.1]]), (ratio,), None)
+    network = Network([Variable(v, yes) for v in names], distributions)
+    risk = np.array([0.8, 0.2]) @ np.linalg.matrix_power(step, 69)
+    np.testing.assert_allclose(network.parent_joint("disease"), risk, rtol=1e-12)
+    table = network.table("disease")
+    assert risk @ table[:, 1] == pytest.approx(0.1, rel=1e-12)
+    odds = table[:, 1] / table[:, 0]
+    assert odds[1] / odds[0] == pytest.approx(5)

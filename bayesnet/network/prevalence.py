@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -15,20 +16,39 @@ __all__ = ["joint_of", "odds_ratio_table", "solve_intercepts"]
 def joint_of(targets: Sequence[str], factors: Sequence[Factor]) -> FloatArray:
     """P(targets) from the full-table factors of the targets and all their ancestors.
 
+    The other variables are summed out one by one, the one that makes the smallest table first.
+
     Returns
     -------
     ndarray
         One axis a target, in the order given.
     """
+    pending = list(factors)
+    sizes = {v: n for f in pending for v, n in zip(f.scope, f.values.shape, strict=True)}
+    others = [v for v in sizes if v not in targets]
+
+    def neighbours(v: str) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(u for f in pending if v in f.scope for u in f.scope if u != v))
+
+    while others:
+        v = min(others, key=lambda u: math.prod(sizes[w] for w in neighbours(u)))
+        others.remove(v)
+        scope = neighbours(v)
+        summed = _product([f for f in pending if v in f.scope], scope)
+        pending = [f for f in pending if v not in f.scope] + [Factor(scope, summed)]
+    return _product(pending, targets)
+
+
+def _product(factors: Sequence[Factor], scope: Sequence[str]) -> FloatArray:
+    """The product of the factors, summed over what is not in `scope`."""
+    if not factors:
+        return np.ones(())
     ids: dict[str, int] = {}
     operands: list[object] = []
     for factor in factors:
         operands += [factor.values, [ids.setdefault(v, len(ids)) for v in factor.scope]]
-    if not operands:
-        return np.ones(())
-    out = [ids[t] for t in targets]
-    joint: FloatArray = np.einsum(*operands, out, optimize="greedy")  # type: ignore[call-overload]
-    return joint
+    product: FloatArray = np.einsum(*operands, [ids[v] for v in scope], optimize="greedy")  # type: ignore[call-overload]
+    return product
 
 
 def solve_intercepts(log_odds: FloatArray, weights: FloatArray, prevalence: FloatArray) -> FloatArray:

@@ -12,7 +12,7 @@ from itertools import combinations
 
 import numpy as np
 import pandas as pd
-from figures import HERE, known, nhanes, yes
+from figures import HERE, derivation_half, known, nhanes, yes
 from scipy.stats import chi2
 from sklearn.naive_bayes import BernoulliNB
 
@@ -479,7 +479,7 @@ def survey(model: DiagnosticModel) -> str:
             for a, b, ratio, low, high, said, _ in chosen
         ]
 
-    half = np.random.default_rng(2026).random(len(people)) < 0.5
+    half = derivation_half(len(people))
     train, test = people[half], people[~half]
     weights = train["weight"] / train["weight"].mean()
     learned = model.fit(

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from bayesnet.validation.intervals import wilson_interval
-from bayesnet.validation.survey import survey_share
+from bayesnet.validation.survey import survey_odds_ratio, survey_share
 
 HERE = Path(__file__).parent
 TABLE = HERE.parent / "evidence.csv"
@@ -63,6 +63,11 @@ def yes(column: pd.Series, codes: tuple[int, ...] = (1,), no: tuple[int, ...] = 
 def known(condition: pd.Series, column: pd.Series) -> pd.Series:
     """The condition as 1 or 0 where the column was answered."""
     return condition.astype(float).where(column.notna())
+
+
+def derivation_half(people: int) -> np.ndarray:
+    """Whom of the adults with chronic low back pain, in the order of the file, the model may learn from."""
+    return np.random.default_rng(2026).random(people) < 0.5
 
 
 def nhanes_rows() -> list[dict[str, object]]:
@@ -192,12 +197,30 @@ def nhanes_rows() -> list[dict[str, object]]:
     add("phq_high_and_tired", "joint", answered * tired, weight="WTMEC2YR")
     add("phq_high_and_trouble_sleeping", "joint", answered * trouble, weight="WTMEC2YR")
     add("phq_high_and_woken", "joint", answered * woken, weight="WTMEC2YR")
+    # How answers go together in one half; the other half is kept to test the model.
+    half = pd.Series(False, d.index)
+    counted = back & (d.WTINT2YR > 0)
+    half[counted] = derivation_half(int(counted.sum()))
+    add("second_half_night_waking", "present", late, half & (woken == 1), f"{chronic}, woken by pain; a random half")
     rows = []
     for item, state, answer, among, population, weight, note in listed:
         s = survey_share(answer, d[weight], d.SDMVSTRA, d.SDMVPSU, among & (d[weight] > 0))
         rows.append(NHANES | dict(
             cause="none", item=item, item_state=state, measure="proportion", value=s.value,
             ci_low=s.low, ci_high=s.high, n=s.n, population=population, note=note))
+    worse_resting = known(rest == 1, rest)
+    for item, a, b in (
+        ("rest_worse_and_woken", worse_resting, woken),
+        ("rest_worse_and_woken_late", worse_resting, late),
+        ("trouble_sleeping_and_woken", trouble, woken),
+        ("stiff_30_min_and_trouble_sleeping", stiff30, trouble),
+        ("phq_high_and_woken_late", answered, late),
+        ("switching_and_phq_high", switching, answered),
+    ):
+        ratio, low, high, n = survey_odds_ratio(a, b, d.WTINT2YR, d.SDMVSTRA, d.SDMVPSU, half)
+        rows.append(NHANES | dict(
+            cause="none", item=item, item_state="joint", measure="odds_ratio", value=ratio, ci_low=low,
+            ci_high=high, n=n, population=f"{chronic}; a random half", note="of one answer with the other"))
     return rows
 
 

@@ -216,6 +216,8 @@ def nhanes_rows() -> list[dict[str, object]]:
         ("stiff_30_min_and_trouble_sleeping", stiff30, trouble),
         ("phq_high_and_woken_late", answered, late),
         ("switching_and_phq_high", switching, answered),
+        ("sudden_and_woken", 1 - slow, woken),
+        ("better_moving_and_trouble_sleeping", better_moving, trouble),
     ):
         ratio, low, high, n = survey_odds_ratio(a, b, d.WTINT2YR, d.SDMVSTRA, d.SDMVPSU, half)
         rows.append(NHANES | dict(

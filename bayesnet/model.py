@@ -553,12 +553,23 @@ class DiagnosticModel(Model):
 
         return interview(self, findings, TALK if kinds is None else kinds, by, causes)
 
-    @cached_property
-    def free_program(self) -> Program:
-        """The model compiled so that every number can be given anew for every row."""
+    def free_program(self, observed: Iterable[str]) -> Program:
+        """A program for the causes given findings on `observed`, whose every number can be given anew.
+
+        What nobody has observed sums to one and is left out, so this is several times smaller than
+        the program for any findings; the last one is kept.
+        """
         from bayesnet.diagnosis.uncertainty import compile_free
 
-        return compile_free(self)
+        key = frozenset(observed)
+        if key not in self._free_programs:
+            self._free_programs.clear()
+            self._free_programs[key] = compile_free(self, key)
+        return self._free_programs[key]
+
+    @cached_property
+    def _free_programs(self) -> dict[frozenset[str], Program]:
+        return {}
 
     @cached_property
     def _drawn(self) -> dict[tuple[int, int], Draws]:

@@ -18,7 +18,7 @@ them only the ends of the interval are given.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -56,15 +56,12 @@ class Draws:
     Attributes
     ----------
     n, seed : int
-    program : Program
-        Compiled with every variable free.
     tables : dict id -> list of ndarray
         As `run` takes them: one array for a table; leak and links for a noisy-MAX.
     """
 
     n: int
     seed: int
-    program: Program
     tables: Mapping[str, Parts]
 
 
@@ -236,7 +233,7 @@ def draw_parameters(model: DiagnosticModel, n: int = 1000, seed: int = 0) -> Dra
             ratios[p.variable][i] = _drawn_ratio(d.odds_ratios[i], p.spread, n, generator)
     for v, drawn in prevalences.items():
         tables[v] = [_odds_ratio_draws(network, v, drawn, ratios[v])]
-    return Draws(n, seed, model.free_program, tables)
+    return Draws(n, seed, tables)
 
 
 # ---------------------------------------------------------------- intervals
@@ -325,11 +322,12 @@ def intervals(
         rows = [vectors if told is None or outcome is None else {**vectors, outcome: told}]
     else:
         rows = [{**vectors, outcome: np.array([0.0, 1.0])}, {**vectors, outcome: np.array([1.0, 0.0])}]
-    likelihood = np.repeat(stack_rows(drawn.program, rows), drawn.n, axis=0)
+    program = model.free_program(rows[0])
+    likelihood = np.repeat(stack_rows(program, rows), drawn.n, axis=0)
     tables = {
-        v: [np.concatenate([x] * len(rows)) for x in parts] for v, parts in drawn.tables.items()
+        v: [np.concatenate([x] * len(rows)) for x in drawn.tables[v]] for v in program.table_nodes
     }
-    found = run(drawn.program, likelihood, model.causes, _as_given(tables))
+    found = run(program, likelihood, model.causes, _as_given(tables))
     n = drawn.n
     posterior = {c: 1 - found.posteriors[c][:n, 0] for c in model.causes}
     necessity: dict[str, FloatArray] = {}
@@ -464,7 +462,7 @@ def sensitivity(diagnosis: Diagnosis, cause: str | None = None) -> Sensitivity:
     vectors = likelihoods_of(network, diagnosis.findings)
     if model.outcome is not None and model.outcome not in diagnosis.findings:
         vectors[model.outcome] = np.array([0.0, 1.0])
-    program = model.free_program
+    program = model.free_program(vectors)
     base = {v: _parts(network, v) for v in network.variables}
     relevant = network.ancestors([*vectors, *model.causes])
     jobs: list[tuple[str, float, float, float, str, bool, list[Parts], str]] = []
@@ -475,7 +473,7 @@ def sensitivity(diagnosis: Diagnosis, cause: str | None = None) -> Sensitivity:
     rows = 1 + width * len(jobs)
     tables = {
         v: [np.repeat(x[None], rows, axis=0) for x in parts]
-        for v, parts in base.items() if any(j[4] == v for j in jobs)
+        for v, parts in base.items() if v in program.table_nodes and any(j[4] == v for j in jobs)
     }
     for i, job in enumerate(jobs):
         for k, parts in enumerate(job[6]):
@@ -585,8 +583,9 @@ def _jobs(
     return [(label, value, float(low), float(high), v, False, ends, p.where)]
 
 
-def compile_free(model: DiagnosticModel) -> Program:
-    """The model's program with every variable free."""
+def compile_free(model: DiagnosticModel, observed: Iterable[str]) -> Program:
+    """A program for the causes given findings on `observed`, with every number free."""
+    network = model.network
     return compile_program(
-        model.network, free=model.network.variables, order=model.document.elimination_order
+        network, evidence_on=[*observed, *model.causes], free=network.variables, tries=2
     )

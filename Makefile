@@ -10,12 +10,12 @@ VENV := .venv
 BIN := $(VENV)/bin
 CASE ?= medbullets-017
 
-.PHONY: demo test lint bench bench-cohort bench-learning browser java pictures clean
+.PHONY: demo test lint bench bench-cohort bench-learning browser graphviz java pictures clean
 
 demo: $(VENV)/.installed
 	$(BIN)/bayesnet diagnose --case $(CASE)
 
-test: $(VENV)/.installed-dev browser java
+test: $(VENV)/.installed-dev browser graphviz java
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/python -m pytest -n 2
@@ -27,6 +27,14 @@ browser:
 	  apt-get update -qq && apt-get install -qq -y --no-install-recommends chromium >/dev/null; } || \
 	echo "Chromium is missing and cannot be installed here: the browser tests are skipped" \
 	  "(on Debian, as root: apt-get install chromium)."
+
+# The other engine of the network pictures' layout.
+graphviz:
+	@command -v dot >/dev/null || \
+	{ [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && \
+	  apt-get update -qq && apt-get install -qq -y --no-install-recommends graphviz >/dev/null; } || \
+	echo "Graphviz is missing and cannot be installed here: its two tests are skipped" \
+	  "(on Debian, as root: apt-get install graphviz)."
 
 # What the test of Spark runs on.
 java:

@@ -587,5 +587,5 @@ def compile_free(model: DiagnosticModel, observed: Iterable[str]) -> Program:
     """A program for the causes given findings on `observed`, with every number free."""
     network = model.network
     return compile_program(
-        network, evidence_on=[*observed, *model.causes], free=network.variables, tries=2
+        network, evidence_on=[*observed, *model.causes], free=network.variables, tries=6
     )

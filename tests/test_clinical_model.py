@@ -269,3 +269,18 @@ def test_codes_are_verified_ones(model):
     }
     assert used == verified
     assert len(used) > 50
+
+
+@pytest.mark.parametrize(
+    ("cause", "shorter_is_likelier"),
+    [("vertebral_infection", True), ("vertebral_fracture", True), ("cauda_equina", True),
+     ("kidney_stone", True), ("central_sensitisation", False)],
+)
+def test_duration_of_the_pain_speaks_for_what_is_found_early(cause, shorter_is_likelier):
+    model = bayesnet.load("pt_failure")
+    weeks, years = (
+        model.diagnose({"pain_duration": d})[cause].likelihood_ratio
+        for d in ("under_3_months", "over_12_months")
+    )
+    assert (weeks > 1 > years) is shorter_is_likelier
+    assert (years > 1 > weeks) is not shorter_is_likelier

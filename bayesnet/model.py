@@ -24,6 +24,7 @@ from bayesnet.inference import (
     Findings,
     Marginals,
     Program,
+    Strata,
     compile_program,
     likelihoods_of,
     run,
@@ -139,9 +140,14 @@ class Model:
         return self.network.name
 
     @cached_property
+    def strata(self) -> Strata:
+        """The network compiled for each group of patients that needs a program of its own."""
+        return Strata(self.network)
+
+    @property
     def program(self) -> Program:
-        """The compiled network."""
-        return compile_program(self.network)
+        """The compiled network, for patients of whom anything may be known."""
+        return self.strata.program()
 
     @cached_property
     def variables(self) -> pd.DataFrame:
@@ -334,7 +340,7 @@ class Model:
         self, rows: Iterable[Mapping[str, FloatArray]], targets: Iterable[str] | None = None
     ) -> Marginals:
         """Posteriors of `targets` for several patients given as likelihood vectors."""
-        return run(self.program, stack_rows(self.program, list(rows)), targets)
+        return self.strata.run(stack_rows(self.strata, list(rows)), targets)
 
     def impossible(self, vectors: Mapping[str, FloatArray]) -> ImpossibleEvidenceError:
         """The error that names a smallest set of findings that cannot hold together.
@@ -437,9 +443,11 @@ class DiagnosticModel(Model):
         self.document = document
 
     @cached_property
-    def program(self) -> Program:
-        """The compiled network, along the folder's own elimination order if there is one."""
-        return compile_program(self.network, order=self.document.elimination_order)
+    def strata(self) -> Strata:
+        """Programs by the manifest's `strata`, along the folder's own elimination order if any."""
+        return Strata(
+            self.network, tuple(self.document.manifest.strata), self.document.elimination_order
+        )
 
     @property
     def version(self) -> str:
@@ -553,22 +561,23 @@ class DiagnosticModel(Model):
 
         return interview(self, findings, TALK if kinds is None else kinds, by, causes)
 
-    def free_program(self, observed: Iterable[str]) -> Program:
-        """A program for the causes given findings on `observed`, whose every number can be given anew.
+    def free_program(self, vectors: Mapping[str, FloatArray]) -> Program:
+        """A program for the causes of a patient like this one, whose every number can be given anew.
 
-        What nobody has observed sums to one and is left out, so this is several times smaller than
-        the program for any findings; the last one is kept.
+        What nobody has observed sums to one and is left out, and known strata are held, so this is
+        many times smaller than the program for any findings; the last one is kept.
         """
         from bayesnet.diagnosis.uncertainty import compile_free
 
-        key = frozenset(observed)
+        given = self.strata.known(vectors)
+        key = (frozenset(vectors), *given.items())
         if key not in self._free_programs:
             self._free_programs.clear()
-            self._free_programs[key] = compile_free(self, key)
+            self._free_programs[key] = compile_free(self, vectors, given)
         return self._free_programs[key]
 
     @cached_property
-    def _free_programs(self) -> dict[frozenset[str], Program]:
+    def _free_programs(self) -> dict[tuple[Any, ...], Program]:
         return {}
 
     @cached_property

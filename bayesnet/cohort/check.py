@@ -86,17 +86,18 @@ def check_table(
     """
     source = open_table(path)
     used = usable_mapping(model, source.names, mapping)
-    program, network = model.program, model.network
+    network = model.network
+    sizes = network.sizes(network.variables)
     given = any(c.variable == model.outcome for c in used.columns.values())
-    counts = [np.zeros(size, int) for size in program.sizes]
+    counts = [np.zeros(size, int) for size in sizes]
     reasons: Counter[str] = Counter()
     rows = bad = impossible = 0
     for piece in source.pieces:
         for block in source.blocks(piece, BLOCK, used.columns):
             n = len(block.numbers)
-            encoded = encode(network, program.variables, block.factors, n, used)
+            encoded = encode(network, tuple(network.variables), block.factors, n, used)
             answers = answer_rows(model, encoded, outcome_given=given)
-            for i, size in enumerate(program.sizes):
+            for i, size in enumerate(sizes):
                 code = encoded.codes[:, i]
                 counts[i] += np.bincount(code[code >= 0], minlength=size)
             rows += n + len(block.unreadable)
@@ -126,7 +127,7 @@ def _variables(
     outcome = {model.outcome: True} if model.outcome else {}
     expected = model.posterior(None, outcome)
     found = []
-    for i, v in enumerate(model.program.variables):
+    for i, v in enumerate(model.network.variables):
         columns = [name for name, c in used.columns.items() if c.variable == v]
         if not columns:
             continue

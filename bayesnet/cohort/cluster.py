@@ -1,6 +1,6 @@
 """The same answers from the workers of a Dask cluster.
 
-The compiled program is sent once to each worker; every part of the table is scored where it is, no
+The model is sent once to each worker, which compiles it; every part of the table is scored where it is, no
 row moves. A part that was lost with its worker is computed again by Dask.
 """
 

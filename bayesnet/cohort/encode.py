@@ -112,7 +112,7 @@ def encode(
     ----------
     network : Network
     variables : sequence of str
-        Order of the code columns (`program.variables`).
+        Order of the code columns (`network.variables`).
     columns : iterable of Factor
         Names not in `mapping` are passed over. The same name may come twice.
     rows : int

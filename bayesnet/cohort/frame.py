@@ -122,7 +122,7 @@ def factors_answer(
     attribution: bool = False, threads: int | None = None,
 ) -> Answers:
     """Answers for one block of rows."""
-    encoded = encode(model.network, model.program.variables, factors, rows, mapping)
+    encoded = encode(model.network, tuple(model.network.variables), factors, rows, mapping)
     given = any(c.variable == model.outcome for c in mapping.columns.values())
     return answer_rows(
         model, encoded, outcome_given=given, attribution=attribution, threads=threads

@@ -13,7 +13,7 @@ from bayesnet.cohort.encode import Encoded
 from bayesnet.diagnosis.necessity import outcome_links
 from bayesnet.diagnosis.pathways import LEVELS, gain_matrix
 from bayesnet.errors import EvidenceError
-from bayesnet.inference import likelihoods_of, run, run_codes
+from bayesnet.inference import likelihoods_of
 from bayesnet.network.factor import FloatArray
 
 if TYPE_CHECKING:
@@ -76,16 +76,16 @@ def answer_rows(
     ----------
     model : DiagnosticModel
     encoded : Encoded
-        In the order of `model.program.variables`.
+        In the order of `model.network.variables`.
     outcome_given : bool
         Whether the table has a column for the outcome; without one PT is taken to have failed.
     attribution : bool
         Add the probability of necessity of every cause (a second pass: half the speed).
     threads : int, optional
     """
-    program, outcome = model.program, model.outcome
+    outcome = model.outcome
     codes = encoded.codes
-    failed_at = program.variables.index(outcome) if outcome is not None else -1
+    failed_at = list(model.network.variables).index(outcome) if outcome is not None else -1
     if outcome is not None and not outcome_given:
         codes = codes.copy()
         codes[:, failed_at] = 1
@@ -122,9 +122,9 @@ def _likelihood(
     rows: npt.NDArray[np.intp],
 ) -> FloatArray:
     """Likelihood rows for the engine, of the rows that need them."""
-    program = model.program
-    found = np.ones((len(rows), program.width))
-    for i, (offset, size) in enumerate(zip(program.offsets, program.sizes, strict=True)):
+    found = np.ones((len(rows), model.strata.width))
+    for i, (v, offset) in enumerate(model.strata.position.items()):
+        size = len(model.network[v])
         code = codes[rows, i]
         known = code >= 0
         if known.any():
@@ -139,11 +139,11 @@ def _run(
     targets: Sequence[str] | None = None,
 ) -> tuple[dict[str, FloatArray], FloatArray]:
     wanted = model.causes if targets is None else targets
-    found = run_codes(model.program, codes, wanted, threads=threads)
+    found = model.strata.run_codes(codes, wanted, threads=threads)
     rows = np.flatnonzero(encoded.uncertain)
     if len(rows):
         likelihood = _likelihood(model, codes, encoded, rows)
-        uncertain = run(model.program, likelihood, wanted, backend="kernels", threads=threads)
+        uncertain = model.strata.run(likelihood, wanted, backend="kernels", threads=threads)
         for c in wanted:
             found.posteriors[c][rows] = uncertain.posteriors[c]
         found.log_evidence[rows] = uncertain.log_evidence
@@ -153,12 +153,12 @@ def _run(
 def _clash(
     model: DiagnosticModel, codes: npt.NDArray[np.int8], encoded: Encoded, row: int
 ) -> str:
-    program = model.program
     vectors = {}
-    for i, v in enumerate(program.variables):
-        x = np.ones(program.sizes[i])
+    for i, v in enumerate(model.network.variables):
+        size = len(model.network[v])
+        x = np.ones(size)
         if codes[row, i] >= 0:
-            x = np.eye(program.sizes[i])[codes[row, i]]
+            x = np.eye(size)[codes[row, i]]
         if i in encoded.likelihoods:
             x = x * encoded.likelihoods[i][row]
         if not (x == 1).all():
@@ -198,10 +198,10 @@ def _triage(
     posteriors: Mapping[str, FloatArray],
 ) -> npt.NDArray[np.int8]:
     """Level of every row by the rules and the expected net benefit, as `diagnosis.pathways.triage`."""
-    paths, program, network = model.pathways, model.program, model.network
+    paths, network = model.pathways, model.network
     routine = LEVELS.index("routine")
     level = np.full(len(codes), routine, np.int8)
-    at = {v: i for i, v in enumerate(program.variables)}
+    at = {v: i for i, v in enumerate(network.variables)}
     for rule in paths.rules:
         met = np.ones(len(codes), bool)
         for v, allowed in likelihoods_of(network, rule.when).items():

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bayesnet.errors import EvidenceError, did_you_mean
-from bayesnet.inference import likelihoods_of, run
+from bayesnet.inference import likelihoods_of
 from bayesnet.inference.sampling import draw_states, given_parents
 from bayesnet.network import Network
 from bayesnet.network.factor import FloatArray
@@ -177,18 +177,18 @@ def _chained(
     model: DiagnosticModel, n: int, rng: np.random.Generator, vectors: Mapping[str, FloatArray]
 ) -> dict[str, StateArray]:
     """The evidence's ancestors by the chain rule, exactly; then the rest forward."""
-    network, program = model.network, model.program
+    network, strata = model.network, model.strata
     above = network.ancestors(vectors) | set(vectors)
-    likelihood = np.ones((n, program.width))
+    likelihood = np.ones((n, strata.width))
     for v, x in vectors.items():
-        at = program.position[v]
+        at = strata.position[v]
         likelihood[:, at : at + len(x)] = x
     drawn: dict[str, StateArray] = {}
     for v in network.topological_order:
         if v not in above:
             continue
-        posterior = run(program, likelihood, [v], backend="kernels").posteriors[v]
+        posterior = strata.run(likelihood, [v], backend="kernels").posteriors[v]
         drawn[v] = _drawn(posterior, rng)
-        at, size = program.position[v], len(network[v])
+        at, size = strata.position[v], len(network[v])
         likelihood[:, at : at + size] = np.eye(size)[drawn[v]]
     return _forward(network, n, rng, {}, drawn)

@@ -583,9 +583,11 @@ def _jobs(
     return [(label, value, float(low), float(high), v, False, ends, p.where)]
 
 
-def compile_free(model: DiagnosticModel, observed: Iterable[str]) -> Program:
+def compile_free(
+    model: DiagnosticModel, observed: Iterable[str], given: Mapping[str, str]
+) -> Program:
     """A program for the causes given findings on `observed`, with every number free."""
     network = model.network
     return compile_program(
-        network, evidence_on=[*observed, *model.causes], free=network.variables, tries=6
+        network, evidence_on=[*observed, *model.causes], free=network.variables, given=given, tries=6
     )

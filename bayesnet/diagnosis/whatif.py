@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bayesnet.errors import EvidenceError, did_you_mean
-from bayesnet.inference import compile_program, likelihood_of, likelihoods_of, run, stack_rows
+from bayesnet.inference import Strata, likelihood_of, likelihoods_of, stack_rows
 from bayesnet.network import Table
 
 if TYPE_CHECKING:
@@ -71,8 +71,6 @@ def forced(diagnosis: Diagnosis, causes: Mapping[str, Any]) -> pd.DataFrame:
         given[c] = (vector > 0).astype(float)
     if problems:
         raise EvidenceError(problems)
-    # Cutting arcs adds no fill-in: the model's own elimination order stays good.
-    cut = compile_program(network.replace(surgery), order=model.program.order)
     below = set(surgery)
     for v in network.topological_order:
         if set(network.parents(v)) & below:
@@ -80,7 +78,9 @@ def forced(diagnosis: Diagnosis, causes: Mapping[str, Any]) -> pd.DataFrame:
     vectors = likelihoods_of(network, diagnosis.findings)
     kept = {v: x for v, x in vectors.items() if v not in below}
     targets = [*model.causes, *([model.outcome] if model.outcome else [])]
-    found = run(cut, stack_rows(cut, [{**kept, **given}]), targets)
+    # Cutting arcs adds no fill-in: the model's own elimination order stays good.
+    cut = Strata(network.replace(surgery), model.strata.by, model.strata.order or model.program.order)
+    found = cut.run(stack_rows(cut, [{**kept, **given}]), targets)
     base = model.run([kept], targets)
     frame = pd.DataFrame(
         [

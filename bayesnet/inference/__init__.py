@@ -9,11 +9,13 @@ from bayesnet.inference.evidence import (
 )
 from bayesnet.inference.program import Program, compile_program
 from bayesnet.inference.run import Marginals, run, run_codes
+from bayesnet.inference.strata import Strata
 
 __all__ = [
     "Findings",
     "Marginals",
     "Program",
+    "Strata",
     "compile_program",
     "likelihood_of",
     "likelihood_row",

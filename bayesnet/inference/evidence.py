@@ -5,18 +5,30 @@ from __future__ import annotations
 import math
 import numbers
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
 from bayesnet.errors import EvidenceError, Problem, did_you_mean
-from bayesnet.inference.program import Program
 from bayesnet.network import Network, Variable
 from bayesnet.network.factor import FloatArray
 
 __all__ = ["Findings", "likelihood_of", "likelihood_row", "likelihoods_of", "stack_rows"]
 
 Findings = Mapping[str, Any]
+
+
+class EvidenceAxis(Protocol):
+    """Where the states of each variable stand in a row of likelihoods."""
+
+    @property
+    def width(self) -> int:
+        """Length of a row."""
+
+    @property
+    def position(self) -> Mapping[str, int]:
+        """The column of each variable's first state."""
+
 
 _TRUE, _FALSE = ("true", "yes"), ("false", "no")
 
@@ -179,20 +191,20 @@ def likelihoods_of(network: Network, findings: Findings) -> dict[str, FloatArray
 
 
 def likelihood_row(
-    program: Program, vectors: Mapping[str, FloatArray] | Iterable[tuple[str, FloatArray]]
+    axis: EvidenceAxis, vectors: Mapping[str, FloatArray] | Iterable[tuple[str, FloatArray]]
 ) -> FloatArray:
     """One row for `run`: ones, with `vectors` at their places.
 
-    Shape `(program.width,)`.
+    Shape `(axis.width,)`; the axis is that of a `Program` or of `Strata`.
     """
-    row = np.ones(program.width)
-    at = program.position
+    row = np.ones(axis.width)
+    at = axis.position
     for id, vector in dict(vectors).items():
         offset = at[id]
         row[offset : offset + len(vector)] = vector
     return row
 
 
-def stack_rows(program: Program, rows: Sequence[Mapping[str, FloatArray]]) -> FloatArray:
-    """Several patients for `run`, shape `(len(rows), program.width)`."""
-    return np.stack([likelihood_row(program, r) for r in rows])
+def stack_rows(axis: EvidenceAxis, rows: Sequence[Mapping[str, FloatArray]]) -> FloatArray:
+    """Several patients for `run`, shape `(len(rows), axis.width)`."""
+    return np.stack([likelihood_row(axis, r) for r in rows])

@@ -26,7 +26,7 @@ Summing y out of (f, c) pairs equal values; of a lone f takes its value at the n
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -153,6 +153,10 @@ class Program:
         Treewidth and cost of the order.
     order : tuple of str
         The elimination order in names; the double of a noisy variable ends in a prime.
+    given : dict id -> int
+        Variables held at a state: every answer is as if the evidence said so too.
+    cuts : dict int -> tuple
+        For table nodes that lost an axis to `given`: the index that cuts a whole table.
     """
 
     variables: tuple[str, ...]
@@ -166,6 +170,8 @@ class Program:
     root: int
     elimination: Elimination
     order: tuple[str, ...]
+    given: dict[str, int]
+    cuts: dict[int, tuple[int | slice, ...]]
 
     @cached_property
     def _plans(self) -> dict[frozenset[str] | None, Plan]:
@@ -241,8 +247,11 @@ class _Compiler:
         evidence_on: Sequence[str],
         free: frozenset[str],
         zeros_stay: bool = False,
+        given: Mapping[str, int] | None = None,
     ) -> None:
         self.network = network
+        self.given = dict(given or {})
+        self.cuts: dict[int, tuple[int | slice, ...]] = {}
         self.free = free
         self.zeros_stay = zeros_stay
         self.table_nodes: dict[str, tuple[int, ...]] = {}
@@ -287,6 +296,7 @@ class _Compiler:
                    for f in self.network.factors_of(v)]
         contributed = {f.scope[-1] for f in factors if f.contribution}
         also_used = {v for f in factors for v in (f.scope[:-1] if f.contribution else f.scope)}
+        also_used |= self.given.keys()
         double: dict[str, int] = {}
         for v in sorted(contributed, key=self.ids.__getitem__):
             noisy = self.ids[v]
@@ -297,10 +307,7 @@ class _Compiler:
                 self.toward_first.append(self.toward_first[self.ids[v]])
                 self.names.append(f"{v}'")
                 size = self.sizes[noisy]
-                self._add(
-                    Node("factor", (noisy, self.ids[v]), frozenset(), size * size, True),
-                    np.eye(size),
-                )
+                self._add_cut((noisy, self.ids[v]), frozenset(), np.eye(size), constant=True)
             double[v] = noisy
             self.noisy.add(noisy)
         for f in factors:
@@ -311,15 +318,30 @@ class _Compiler:
                 contributions = frozenset(scope[-1:])
             child = f.scope[-1]
             constant = child not in self.free
-            added = self._add(
-                Node("factor", scope, contributions, f.values.size, constant), f.values
-            )
+            added = self._add_cut(scope, contributions, f.values, constant)
             if not constant:
                 self.table_nodes[child] = (*self.table_nodes.get(child, ()), added)
+        for v, state in self.given.items():
+            held = np.eye(self.sizes[self.ids[v]])[state]
+            self._add(Node("factor", (self.ids[v],), frozenset(), held.size, True), held)
         for v in evidence_on:
             i = self.ids[v]
             node = Node("evidence", (i,), frozenset(), self.sizes[i], False)
             self.evidence_nodes[v] = self._add(node)
+
+    def _add_cut(
+        self, scope: tuple[int, ...], contributions: frozenset[int], values: FloatArray,
+        constant: bool,
+    ) -> int:
+        """Add a factor where the given variables hold: without their axes."""
+        held = {self.ids[v]: state for v, state in self.given.items()}
+        cut = tuple(held.get(v, slice(None)) for v in scope)
+        values = values[cut]
+        kept = tuple(v for v in scope if v not in held)
+        node = self._add(Node("factor", kept, contributions, values.size, constant), values)
+        if len(kept) < len(scope):
+            self.cuts[node] = cut
+        return node
 
     def cost(self, order: Sequence[int]) -> float:
         """Multiplications of both passes in `order`, counted without forming any table."""
@@ -547,6 +569,7 @@ def compile_program(
     *,
     free: Iterable[str] = (),
     zeros_stay: bool = False,
+    given: Mapping[str, str] | None = None,
     order: Sequence[str] | None = None,
     tries: int = 8,
     seed: int = 0,
@@ -564,6 +587,10 @@ def compile_program(
     zeros_stay : bool
         Promise that a free number that is zero in `network` is zero in every row, so that products
         with it need not be formed.
+    given : mapping variable -> state, optional
+        Answer only for patients of whom this is known: their program is smaller, since what the
+        given variables coupled comes apart (cutset conditioning; Pearl 1988, section 4.3.2).
+        Evidence says what is given once more, or nothing of it.
     order : sequence of str, optional
         An elimination order (`Program.order`, `search_order`) instead of a search for one. One that
         does not name exactly the variables of this program is not used.
@@ -578,13 +605,21 @@ def compile_program(
         When the best order found needs more than `largest` entries; nothing has been allocated.
     KeyError
         For an unknown variable.
+    ValueError
+        For an unknown state of a given variable.
     """
     observed = set(network.variables if evidence_on is None else evidence_on)
     for v in observed:
         if v not in network:
             raise KeyError(f"no variable {v!r}.{did_you_mean(v, network.variables)}")
-    slots = tuple(v for v in network.variables if v in observed)
-    compiler = _Compiler(network, slots, frozenset(free), zeros_stay)
+    held = {}
+    for v, state in (given or {}).items():
+        states = network[v].states
+        if state not in states:
+            raise ValueError(f"{v} has no state {state!r}.{did_you_mean(state, states)}")
+        held[v] = states.index(state)
+    slots = tuple(v for v in network.variables if v in observed or v in held)
+    compiler = _Compiler(network, slots, frozenset(free), zeros_stay, held)
     elimination = _given_order(compiler, order) or _searched_order(compiler, tries, seed, largest)
     if elimination.entries > largest:
         raise TooLargeError(
@@ -609,6 +644,8 @@ def compile_program(
         root=root,
         elimination=elimination,
         order=tuple(compiler.names[v] for v in elimination.order),
+        given=held,
+        cuts={n: c for n, c in compiler.cuts.items() if not compiler.nodes[n].constant},
     )
 
 

@@ -115,7 +115,9 @@ def _by_node(
         if len(parts) != len(nodes):
             raise ValueError(f"{v} has {len(nodes)} tables, not {len(parts)}")
         for node, part in zip(nodes, parts, strict=True):
-            flat = np.asarray(part, dtype=np.float64).reshape(len(part), -1)
+            whole = np.asarray(part, dtype=np.float64)
+            cut = program.cuts.get(node)
+            flat = (whole if cut is None else whole[:, *cut]).reshape(len(part), -1)
             if flat.shape != (patients, program.nodes[node].size):
                 raise ValueError(
                     f"a table of {v} has shape {np.shape(part)}: expected {patients} rows of "

@@ -636,6 +636,13 @@ def read_model(path: str | os.PathLike[str]) -> ModelDocument:
                 manifest_source.where("outcome"),
             )
         )
+    problems += [
+        Problem(
+            f"unknown variable {v!r} in strata.{did_you_mean(v, known)}",
+            manifest_source.where("strata"),
+        )
+        for v in manifest.strata if v not in known
+    ]
     usable = [v for v in variables.values() if v.id not in broken]
     if not broken:
         for p in network_problems(usable, distributions):

@@ -283,6 +283,10 @@ class Manifest(_Strict):
     licence: Words = "not stated"
     disclaimer: Words = "For education and research. Not a medical device."
     outcome: Words | None = Field(None, description="The variable that diagnosis conditions on.")
+    strata: list[Words] = Field(
+        default_factory=list,
+        description="Variables known of nearly everyone (age, sex): answers are faster where they are.",
+    )
     studies: Words | None = Field(None, description="The evidence table, relative to this file.")
     parts: dict[
         Literal[

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from bayesnet.errors import NetworkError, Problem, did_you_mean
 from bayesnet.network.distributions import Distribution, NoisyMax, OddsRatio
-from bayesnet.network.factor import Factor, FloatArray
+from bayesnet.network.factor import Factor, FloatArray, frozen_array
 from bayesnet.network.prevalence import joint_of, odds_ratio_table
 from bayesnet.network.variable import Variable
 
@@ -191,12 +191,19 @@ class Network:
 
     def parent_joint(self, variable: str) -> FloatArray:
         """P(parents of `variable`), one axis a parent; by full tables, so for few ancestors."""
-        parents = self.parents(variable)
-        upstream = self.ancestors(parents)
-        return joint_of(
-            parents,
-            [Factor((*self.parents(u), u), self.table(u)) for u in self.topological_order if u in upstream],
-        )
+        if variable not in self._parent_joints:
+            parents = self.parents(variable)
+            upstream = self.ancestors(parents)
+            tables = [
+                Factor((*self.parents(u), u), self.table(u))
+                for u in self.topological_order if u in upstream
+            ]
+            self._parent_joints[variable] = frozen_array(joint_of(parents, tables))
+        return self._parent_joints[variable]
+
+    @cached_property
+    def _parent_joints(self) -> dict[str, FloatArray]:
+        return {}
 
     def factors_of(self, variable: str) -> tuple[Factor, ...]:
         """The small exact factors of P(variable | parents)."""

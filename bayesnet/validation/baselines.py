@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bayesnet.diagnosis.pathways import LEVELS
-from bayesnet.inference import likelihoods_of, run, stack_rows
+from bayesnet.inference import likelihoods_of
 from bayesnet.network.factor import FloatArray
 from bayesnet.validation.cases import Case, evaluate
 from bayesnet.validation.intervals import wilson_interval
@@ -102,7 +102,7 @@ def single_ratios(
         there = np.ones(len(network[c]))
         there[0] = 0
         rows += [{**given, c: there}, {**given, c: 1 - there}]
-    found = run(model.program, stack_rows(model.program, rows), asked)
+    found = model.run(rows, asked)
     prior = {c: float(1 - p[0]) for c, p in model.cause_priors(given.get(outcome or "")).items()}
     ratios = []
     for row in findings:

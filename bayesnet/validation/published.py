@@ -19,7 +19,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from bayesnet.errors import EvidenceError, ModelFileError, Problem, did_you_mean
-from bayesnet.inference import likelihood_of, run, stack_rows
+from bayesnet.inference import likelihood_of
 from bayesnet.modelfile.schema import problems_of
 from bayesnet.modelfile.source import read_yaml
 from bayesnet.network import Network
@@ -301,7 +301,7 @@ def _both(a: Mapping[str, FloatArray], b: Mapping[str, FloatArray]) -> dict[str,
 
 
 def _log_evidence(model: DiagnosticModel, rows: Sequence[Mapping[str, FloatArray]]) -> FloatArray:
-    found: FloatArray = run(model.program, stack_rows(model.program, list(rows)), ()).log_evidence
+    found: FloatArray = model.run(rows, ()).log_evidence
     return found
 
 

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bayesnet.errors import BayesnetError
-from bayesnet.inference import likelihoods_of, stack_rows
-from bayesnet.inference.run import run
+from bayesnet.inference import likelihoods_of
 from bayesnet.network.factor import FloatArray
 from bayesnet.validation.cases import Case, Evaluation
 from bayesnet.validation.intervals import wilson_interval
@@ -122,7 +121,7 @@ def decision_curves(result: Evaluation, thresholds: Sequence[float] = (0.02, 0.0
         for causes in actions.values():
             none = {c: np.eye(len(network[c]))[0] for c in causes}
             rows.append({**known, **{c: none[c] * known.get(c, 1.0) for c in none}})
-    logs = run(model.program, stack_rows(model.program, rows), ()).log_evidence.reshape(
+    logs = model.run(rows, ()).log_evidence.reshape(
         len(result.scores), len(actions) + 1
     )
     parts = []

@@ -9,7 +9,6 @@ import numpy as np
 
 from bayesnet.calibration.leaks import rates_without
 from bayesnet.errors import Problem
-from bayesnet.inference import run, stack_rows
 from bayesnet.model import DiagnosticModel
 from bayesnet.modelfile.reader import Parameter
 from bayesnet.network import NoisyMax, OddsRatio
@@ -83,7 +82,7 @@ def likelihood_ratios(model: DiagnosticModel) -> dict[tuple[str, str, str, str],
             rows.append({c: np.eye(len(network[c]))[i]})
             states.append((c, i))
     findings = network.of_role(*FINDING_ROLES)
-    found = run(model.program, stack_rows(model.program, rows), findings).posteriors
+    found = model.run(rows, findings).posteriors
     at = {s: k for k, s in enumerate(states)}
     ratios = {}
     for (c, i), k in at.items():
@@ -201,7 +200,7 @@ def _rates(model: DiagnosticModel) -> list[Problem]:
         groups: list[dict[str, FloatArray]] = (
             [{}] if d.by is None else [{d.by: row} for row in np.eye(len(network[d.by]))]
         )
-        found = run(model.program, stack_rows(model.program, groups), [v]).posteriors[v]
+        found = model.run(groups, [v]).posteriors[v]
         for i, (wanted_row, given_row) in enumerate(zip(d.prevalence, found, strict=True)):
             for j, state in enumerate(network[v].states[1:], start=1):
                 a, b = float(given_row[j]), float(wanted_row[j])
@@ -216,7 +215,7 @@ def _rates(model: DiagnosticModel) -> list[Problem]:
 
 def _unreached_states(model: DiagnosticModel) -> list[Problem]:
     network = model.network
-    everyone = run(model.program, stack_rows(model.program, [{}])).posteriors
+    everyone = model.run([{}]).posteriors
     return [
         Problem(f"{v}: nobody is ever in state {state}", _place(model, v))
         for v, variable in network.variables.items()

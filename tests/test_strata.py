@@ -126,3 +126,27 @@ def test_paths_do_not_lead_through_what_is_known():
     assert path_between(network, "cause", "finding", {"sex"}) == ("cause", "weight", "finding")
     both = path_between(network, "cause", "finding", {"sex", "weight"})
     assert both == ("cause", "...", "finding")
+
+
+@given(data=st.data(), network=networks())
+@settings(max_examples=60, deadline=None)
+def test_the_compiled_count_of_an_order_is_that_of_the_compiler(data, network):
+    from bayesnet.inference.annealing import multiplications
+    from bayesnet.inference.program import _Compiler
+
+    held = data.draw(st.lists(st.sampled_from(list(network.variables)), unique=True, max_size=2))
+    compiler = _Compiler(network, tuple(network.variables), frozenset(), given=dict.fromkeys(held, 0))
+    present = sorted({v for node in compiler.nodes for v in node.scope})
+    order = data.draw(st.permutations(present))
+    assert multiplications(compiler.work(), np.array(order)) == compiler.cost(order)
+
+
+def test_a_long_search_finds_cheaper_orders_and_repeats_itself(model):
+    from bayesnet.inference.program import search_order
+
+    short = search_order(model.network, steps=1, seed=3, restarts=1)
+    long = search_order(model.network, steps=400, seed=3, restarts=2, given=model.strata.by)
+    again = search_order(model.network, steps=400, seed=3, restarts=2, given=model.strata.by)
+    assert long == again
+    cost = [compile_program(model.network, order=o).multiplications for o in (short, long)]
+    assert cost[1] < cost[0]

@@ -17,7 +17,6 @@ __all__ = [
     "cost_of_order",
     "eliminate_greedily",
     "good_eliminations",
-    "refined_order",
 ]
 
 
@@ -206,43 +205,3 @@ def cost_of_order(
             adjacent[u] |= near
             adjacent[u] -= {u, v}
     return Elimination(tuple(order), width, entries, largest)
-
-
-def refined_order(
-    order: Sequence[int],
-    cost: Callable[[Sequence[int]], float],
-    steps: int,
-    seed: int = 0,
-    on_progress: Callable[[int, float], None] | None = None,
-) -> tuple[int, ...]:
-    """A cheaper order, by simulated annealing from `order`: one variable moves at a time.
-
-    Parameters
-    ----------
-    order : sequence of int
-    cost : callable
-        Of an order.
-    steps : int
-        Orders to try.
-    seed : int
-    on_progress : callable, optional
-        Called with the number of steps done and the best cost so far.
-    """
-    rng = random.Random(seed)
-    current, best = list(order), tuple(order)
-    now = lowest = cost(order)
-    for step in range(steps):
-        trial = list(current)
-        moved = trial.pop(rng.randrange(len(trial)))
-        shift = rng.choice((-1, 1)) * (1 + int(rng.expovariate(1 / 12)))
-        trial.insert(max(0, min(len(trial), current.index(moved) + shift)), moved)
-        then = cost(trial)
-        # The temperature falls from 3 % of the cost to nothing.
-        heat = 0.03 * (1 - step / steps)
-        if then <= now or (heat > 0 and rng.random() < math.exp(-math.log(then / now) / heat)):
-            current, now = trial, then
-            if now < lowest:
-                best, lowest = tuple(current), now
-        if on_progress:
-            on_progress(step + 1, lowest)
-    return best

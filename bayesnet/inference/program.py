@@ -27,6 +27,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -39,12 +40,12 @@ from bayesnet.inference.elimination import (
     Elimination,
     cost_of_order,
     good_eliminations,
-    refined_order,
 )
 from bayesnet.network import Network
 from bayesnet.network.factor import FloatArray
 
 if TYPE_CHECKING:
+    from bayesnet.inference.annealing import Work
     from bayesnet.inference.plan import Plan
 
 __all__ = [
@@ -67,6 +68,8 @@ EVIDENCE_BEFORE_RESCALING = {"small": 4, "large": 12}
 SMALL_MESSAGE = 64
 #: Clique-table entries of the largest program: its indices take some 30 bytes an entry.
 LARGEST_PROGRAM = 1 << 26
+#: A long search starts by accepting orders that cost about this share more.
+HEAT = 0.03
 
 
 @dataclass(frozen=True, slots=True)
@@ -351,6 +354,25 @@ class _Compiler:
         cost, self.counted = self.counted, None
         del self.nodes[saved:], self.reached[saved:]
         return cost
+
+    def work(self) -> Work:
+        """What `cost` counts from, as arrays for the compiled count."""
+        from bayesnet.inference.annealing import WIDEST_SCOPE, Work
+
+        shape = len(self.nodes), WIDEST_SCOPE
+        scopes, reached = np.zeros(shape, np.int64), np.zeros(shape, np.int64)
+        for i, node in enumerate(self.nodes):
+            for j, v in enumerate(node.scope):
+                scopes[i, j] = v
+                if v in node.contributions:
+                    # A contribution that can take no value counts as one that takes one.
+                    reached[i, j] = sum(1 << k for k in self.reached[i][v]) or 1
+        return Work(
+            np.array([len(x.scope) for x in self.nodes]), scopes, reached,
+            np.array([float(x.size) for x in self.nodes]),
+            np.array([x.constant for x in self.nodes]),
+            np.array(self.sizes), np.array(self.toward_first),
+        )
 
     def eliminate(self, order: Sequence[int]) -> int:
         """Emit the steps for `order`; returns the node that holds P(evidence)."""
@@ -657,9 +679,11 @@ def estimated_entries(network: Network) -> float:
 
 def search_order(
     network: Network,
-    steps: int = 4000,
+    steps: int = 100_000,
     seed: int = 0,
     start: Sequence[str] | None = None,
+    given: Iterable[str] = (),
+    restarts: int = 4,
     on_progress: Callable[[int, float], None] | None = None,
 ) -> tuple[str, ...]:
     """Search long for an elimination order with few multiplications, for `compile_program`.
@@ -668,18 +692,44 @@ def search_order(
     ----------
     network : Network
     steps : int
-        Orders to try after the greedy search (`refined_order`); some hundred a second.
+        Orders to try in each restart (`bayesnet.inference.annealing`); some thousand a second.
     seed : int
         Same seed, same order.
     start : sequence of str, optional
         An order to begin with; the cheapest that a greedy search finds by default.
+    given : iterable of str
+        Variables known of most patients: the order is to suit their program (`given` of
+        `compile_program`) as much as that of the others, which is several times larger.
+    restarts : int
+        Searches from the same start.
     on_progress : callable, optional
-        Called with the steps done and the multiplications of both passes so far.
+        Called with the orders tried and the multiplications of both passes so far.
     """
-    compiler = _Compiler(network, tuple(network.variables), frozenset())
+    from bayesnet.inference.annealing import anneal
+
+    everything = tuple(network.variables)
+    compiler = _Compiler(network, everything, frozenset())
     begin = _given_order(compiler, start) or _searched_order(compiler, 20, seed, LARGEST_PROGRAM)
-    found = refined_order(begin.order, compiler.cost, steps, seed, on_progress)
-    return tuple(compiler.names[v] for v in found)
+    compilers = [compiler]
+    if held := dict.fromkeys(given, 0):
+        compilers.append(_Compiler(network, everything, frozenset(), given=held))
+    works = tuple(c.work() for c in compilers)
+    weights = np.array([1.0 / c.cost(begin.order) for c in compilers])
+    weights /= weights[0]
+
+    def search(restart: int) -> tuple[float, tuple[int, ...]]:
+        order, cost = anneal(
+            works, weights, np.array(begin.order), steps, HEAT, seed * restarts + restart
+        )
+        return cost, tuple(order.tolist())
+
+    cheapest = float("inf"), begin.order
+    with ThreadPoolExecutor() as pool:
+        for i, found in enumerate(pool.map(search, range(restarts)), start=1):
+            cheapest = min(cheapest, found)
+            if on_progress:
+                on_progress(i * steps, compiler.cost(cheapest[1]))
+    return tuple(compiler.names[v] for v in cheapest[1])
 
 
 def _searched_order(compiler: _Compiler, tries: int, seed: int, largest: float) -> Elimination:

@@ -66,6 +66,7 @@ def test_an_interview_ends_where_all_is_known(small):
     assert (last[0] == last[1]).all()
     assert (last[0] == last[2]).all()
     assert (found.found["fixed"][:, 0] == 0).all()
+    assert found.within_reach["consultation"] == last[0].mean()
     again = rehearse(small, 12, 99, seed=1, top=1)
     assert again.to_dict() == found.to_dict()
 

@@ -369,15 +369,20 @@ def rehearse(
                   title_justify="left", box=None, pad_edge=False)
     table.add_column("interview")
     shown = sorted({k for k in (10, 20, 40) if k < found.questions} | {found.questions})
-    for name in ("mean questions", *(f"found after {k}" for k in shown)):
+    for name in ("mean questions", *(f"in top 3 after {k}" for k in shown)):
         table.add_column(name, justify="right")
     for strategy, words in STRATEGIES.items():
         share = found.share(strategy)
         table.add_row(words, f"{found.mean_questions(strategy):.1f}",
                       *(f"{share[k]:.0%}" for k in shown))
     console().print(table)
-    console().print("[dim]found: the true reason is among the first three diagnoses; patients never found "
-                    "count with all their questions[/]")
+    reach = found.within_reach
+    console().print(
+        "[dim]mean questions: until the true reason first enters the top three diagnoses; all of them where "
+        "it never does.\n"
+        f"With every answer and sign known it is there in {reach['consultation']:.0%}, with every test too in "
+        f"{reach['tests']:.0%}: some diagnoses need a test, so an answer can also move one out.[/]"
+    )
 
 
 def saved_interview(path: Path) -> dict[str, Any]:

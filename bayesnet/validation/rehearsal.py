@@ -11,7 +11,7 @@ a patient of whom nothing is known (the best form).
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -68,10 +68,15 @@ class Rehearsal:
     found : dict strategy -> ndarray
         Shape `(patients, questions + 1)`: whether the true reason is among the three diagnoses most
         probably responsible after so many answers.
+    within_reach : dict str -> float
+        Share of patients whose reason is in the top three once everything of a consultation is
+        known (`consultation`), and every test too (`tests`): no interview can be expected to do
+        better.
     """
 
     patients: int
     found: Mapping[str, FloatArray]
+    within_reach: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def questions(self) -> int:
@@ -88,7 +93,10 @@ class Rehearsal:
         return int(enough[0]) if len(enough) else None
 
     def mean_questions(self, strategy: str) -> float:
-        """Mean questions until the reason is in the top three; all of them where it never is."""
+        """Mean questions until the reason first is in the top three; all of them where it never is.
+
+        A later answer can move it out again, so `share` may be lower than what this suggests.
+        """
         hit = self.found[strategy] > 0
         return float(np.where(hit.any(axis=1), hit.argmax(axis=1), self.questions).mean())
 
@@ -107,6 +115,7 @@ class Rehearsal:
             "patients": self.patients, "questions": self.questions,
             "mean_questions": {s: self.mean_questions(s) for s in self.found},
             "share_in_top_3": {s: self.share(s).tolist() for s in self.found},
+            "share_within_reach": dict(self.within_reach),
         }
 
     def plot(self, ax: Axes | None = None, theme: str = "light") -> Axes:
@@ -193,6 +202,11 @@ def rehearse(
     }
     questions = min(questions, len(forms["fixed"]))
     found = {s: np.zeros((patients, questions + 1)) for s in STRATEGIES}
+    reach = {
+        "consultation": [*start, *form],
+        "tests": [*start, *form, *model.network.of_role("test")],
+    }
+    reached = dict.fromkeys(reach, 0)
     for i, p in enumerate(simulated_patients(model, patients, seed, top)):
         for strategy in STRATEGIES:
             known = {v: p.findings[v] for v in start}
@@ -205,6 +219,9 @@ def rehearse(
                         else next_findings(model.diagnose(known), kinds, causes=aim)[0].finding
                     )
                     known[asked] = p.findings[asked]
+        for what, known_then in reach.items():
+            everything = {v: p.findings[v] for v in known_then}
+            reached[what] += p.reason in _leading(model, everything, top)
         if progress is not None:
             progress(i + 1)
-    return Rehearsal(patients, found)
+    return Rehearsal(patients, found, {what: n / patients for what, n in reached.items()})

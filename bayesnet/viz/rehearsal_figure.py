@@ -34,6 +34,11 @@ def plot_rehearsal(rehearsal: Rehearsal, ax: Axes | None = None, theme: str = "l
         mean = rehearsal.mean_questions(strategy)
         ax.plot(asked, share, color=colour, linestyle=line, linewidth=2,
                 label=f"{STRATEGIES[strategy]} (mean {mean:.0f} questions)")
+    if "consultation" in rehearsal.within_reach:
+        reach = rehearsal.within_reach["consultation"]
+        ax.axhline(reach, color=colours.muted, linewidth=0.8)
+        ax.text(rehearsal.questions, reach + 0.01, "every answer and sign known", ha="right",
+                va="bottom", fontsize=8, color=colours.muted, fontfamily=FONT)
     for side in ("top", "right"):
         ax.spines[side].set_visible(False)
     ax.set_ylim(0, 1)

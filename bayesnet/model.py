@@ -547,7 +547,7 @@ class DiagnosticModel(Model):
 
         if self.outcome is None:
             raise EvidenceError([f"{self.name} names no outcome, so there is nothing to explain"])
-        return twin_network(self.network, self.outcome, self.causes)
+        return twin_network(self.network, self.outcome, self.causes, self.strata)
 
     def interview(
         self,

@@ -3,8 +3,8 @@
     make bench                       everything (about ten minutes)
     python benchmarks/bench.py --quick
 
-Patients have 25 findings observed at random (a fifth of the variables on small networks), drawn
-from the network itself so that no evidence is impossible. Peers answer for a few patients one by
+Patients have 25 findings observed (a fifth of the variables on small networks), drawn from the
+network itself so that no evidence is impossible. Peers answer for a few patients one by
 one, as they must; ours in one batch. Ratios are to the faster of pyAgrum's two engines.
 """
 
@@ -25,7 +25,7 @@ from pathlib import Path
 import numpy as np
 
 import bayesnet
-from bayesnet.inference import compile_program, likelihoods_of, run, run_codes
+from bayesnet.inference import Strata, compile_program, likelihoods_of, run, run_codes
 from bayesnet.inference.conditioned import condition_and_eliminate
 from bayesnet.inference.sampling import forward_samples
 from bayesnet.network import Network, NoisyMax, Table, Variable
@@ -44,10 +44,13 @@ def simulate(network: Network, n: int, rng: np.random.Generator) -> np.ndarray:
     return np.stack([drawn[v] for v in network.variables], axis=1).astype(np.int8)
 
 
-def hide(codes: np.ndarray, candidates: np.ndarray, keep: int, rng: np.random.Generator) -> np.ndarray:
-    """Keep `keep` random findings among `candidates` for each patient; the rest is -1."""
+def hide(codes: np.ndarray, candidates: np.ndarray, keep: int, rng: np.random.Generator,
+         always: Iterable[int] = ()) -> np.ndarray:
+    """Keep `keep` findings among `candidates`, `always` and random others; the rest is -1."""
     out = np.full_like(codes, -1)
-    order = rng.random((len(codes), len(candidates))).argsort(axis=1)[:, :keep]
+    luck = rng.random((len(codes), len(candidates)))
+    luck[:, np.isin(candidates, list(always))] = -1
+    order = luck.argsort(axis=1)[:, :keep]
     chosen = candidates[order]
     np.put_along_axis(out, chosen, np.take_along_axis(codes, chosen, axis=1), axis=1)
     return out
@@ -117,21 +120,26 @@ def without(network: Network, variable: str) -> Network:
 
 def compare(name: str, network: Network, peers_get: Network, targets: list[str],
             candidates: list[str], keep: int, batch: int, peer_patients: int,
-            order: tuple[str, ...] | None = None) -> dict:
+            strata: Strata | None = None, always: Iterable[str] = ()) -> dict:
     """Throughput and one-patient latency of ours and the peers on the same patients."""
     rng = np.random.default_rng(1)
     position = {v: i for i, v in enumerate(network.variables)}
-    codes = hide(simulate(network, batch, rng), np.array([position[v] for v in candidates]), keep, rng)
+    codes = hide(simulate(network, batch, rng), np.array([position[v] for v in candidates]), keep, rng,
+                 [position[v] for v in always])
     ours = codes.copy()
     if "pt_failure" in position:
         ours[:, position["pt_failure"]] = 1
     start = time.perf_counter()
-    program = compile_program(network, order=order)
+    strata = Strata(network, *(() if strata is None else (strata.by, strata.order)))
+    strata.program()
     compiled = time.perf_counter() - start
-    run_codes(program, ours[:64], targets)
-    seconds = best_of(lambda: run_codes(program, ours, targets))
-    single = ours[:1]
-    one = best_of(lambda: [run_codes(program, single, targets) for _ in range(200)]) / 200
+    strata.run_codes(ours, targets)
+    seconds = best_of(lambda: strata.run_codes(ours, targets))
+    # One patient of whom no stratum is known, unless that is known of all.
+    unknown = (ours[:, [position[v] for v in strata.by]] < 0).all(axis=1)
+    single = ours[[int(unknown.argmax())]]
+    program = strata.program(tuple(single[0, [position[v] for v in strata.by]].tolist()))
+    one = best_of(lambda: [strata.run_codes(single, targets) for _ in range(200)]) / 200
     peer_codes = codes[:, [position[v] for v in peers_get.variables]]
     agrum = pyagrum_seconds(peers_get, peer_codes[: peer_patients + 1], targets)
     pgmpy = pgmpy_seconds(peers_get, peer_codes[: max(1, peer_patients // 20)], targets)
@@ -169,9 +177,10 @@ def compare_wide(name: str, network: Network, patients: int) -> dict:
 
 
 def parameter_draws(model: bayesnet.DiagnosticModel, draws: int) -> float:
-    """Seconds for one patient under `draws` parameter sets, all tables and links free."""
+    """Seconds for one patient, age and sex known, under `draws` parameter sets: all numbers free."""
     network = model.network
-    program = compile_program(network, free=list(network.variables), order=model.program.order)
+    program = compile_program(network, free=list(network.variables), order=model.strata.order,
+                              given={v: network[v].states[1] for v in model.strata.by})
     tables = {}
     for v in network.variables:
         parts = [f.values for f in network.factors_of(v)]
@@ -182,7 +191,7 @@ def parameter_draws(model: bayesnet.DiagnosticModel, draws: int) -> float:
     return best_of(lambda: run(program, row, model.causes, tables, backend="kernels"))
 
 
-def answers(model: bayesnet.DiagnosticModel) -> list[dict]:
+def answers(model: bayesnet.DiagnosticModel, always: Iterable[str]) -> list[dict]:
     """Seconds of every question about one patient with 20 findings, warm."""
     from bayesnet.reports.patient import patient_html
 
@@ -191,7 +200,7 @@ def answers(model: bayesnet.DiagnosticModel) -> list[dict]:
     position = {v: i for i, v in enumerate(network.variables)}
     seen = np.array([position[v] for v in network.variables
                      if network[v].role not in ("cause", "mechanism", "outcome")])
-    row = hide(simulate(network, 1, rng), seen, 20, rng)[0]
+    row = hide(simulate(network, 1, rng), seen, 20, rng, [position[v] for v in always])[0]
     findings = evidence_of(network, row)
     result = model.diagnose(findings)
     leader, second = (r.cause for r in result.ranked("diagnoses")[:2])
@@ -282,19 +291,20 @@ def memory_child(patients: int) -> None:
     """In a process of its own: score `patients`, print seconds and peak memory."""
     model = bayesnet.load("pt_failure")
     rng = np.random.default_rng(3)
-    network, program = model.network, model.program
+    network = model.network
     position = {v: i for i, v in enumerate(network.variables)}
     seen = np.array([position[v] for v in network.variables
                      if network[v].role not in ("cause", "mechanism", "outcome")])
-    small = hide(simulate(network, min(patients, 20_000), rng), seen, 25, rng)
+    small = hide(simulate(network, min(patients, 20_000), rng), seen, 25, rng,
+                 [position[v] for v in model.strata.by])
     codes = np.ascontiguousarray(np.resize(small, (patients, small.shape[1])))
     codes[:, position["pt_failure"]] = 1
-    run_codes(program, codes[:64], model.causes)
+    model.strata.run_codes(codes[:20_000], model.causes)
     start = time.perf_counter()
     block = 50_000
     total = 0.0
     for first in range(0, patients, block):
-        got = run_codes(program, codes[first : first + block], model.causes)
+        got = model.strata.run_codes(codes[first : first + block], model.causes)
         total += float(got.posteriors["disc_herniation"][:, 1].sum())
     seconds = time.perf_counter() - start
     # Not ru_maxrss, which a child process inherits from its parent.
@@ -348,8 +358,9 @@ def main() -> None:
     rows = []
     say = lambda text: print(text, file=sys.stderr, flush=True)  # noqa: E731
     say("pt_failure")
-    rows.append(compare("pt_failure", network, without(network, "pt_failure"), list(model.causes), seen,
-                        25, 10_000 if quick else 100_000, 20 if quick else 60, model.program.order))
+    for name, always in (("pt_failure, age and sex known", model.strata.by), ("pt_failure, any findings", ())):
+        rows.append(compare(name, network, without(network, "pt_failure"), list(model.causes), seen,
+                            25, 10_000 if quick else 50_000, 20 if quick else 60, model.strata, always))
     for name in STANDARD:
         say(name)
         standard = bayesnet.read_network(ROOT / "tests" / "networks" / f"{name}.bif.gz").network
@@ -366,7 +377,10 @@ def main() -> None:
     say("parameter draws")
     draws = parameter_draws(model, 1000)
     say("answers")
-    answered = answers(model)
+    answered = [
+        {**with_strata, "without_ms": plain["ms"]}
+        for with_strata, plain in zip(answers(model, model.strata.by), answers(model, ()), strict=True)
+    ]
     say("growth")
     grown = growth(quick)
     say("patients")
@@ -375,11 +389,12 @@ def main() -> None:
     cold = cold_start()
     peak = roofline()
     program = model.program.summary()
+    held = model.strata.program((0, 0)).summary()
     text = "\n\n".join([
         "## Measured",
         f"By `make bench` on {os.cpu_count()} cores ({platform.machine()}, Python {platform.python_version()}). "
-        "Posteriors of all causes (pt_failure, 25 findings a patient, missing at random) or of all variables (a fifth "
-        "observed). On pt_failure pyAgrum and pgmpy are given the network without its 34-parent outcome, which they "
+        "Posteriors of all causes (pt_failure, 25 findings a patient: age, sex and 23 others at random, as any record "
+        "has them, or 25 at random) or of all variables (a fifth observed). On pt_failure pyAgrum and pgmpy are given the network without its 34-parent outcome, which they "
         "cannot take as it is; ours has it, observed.",
         table(rows, {
             "network": ("network", ""), "variables": ("variables", "d"), "targets": ("targets", "d"),
@@ -392,15 +407,17 @@ def main() -> None:
         }),
         f"Roofline: a plain multiply-add over tables in the first-level cache reaches {peak:.1f} Gflop/s here (all cores).",
         f"Program of pt_failure: treewidth {program['treewidth']:.0f}, {program['clique_entries']:,.0f} clique entries, "
-        f"{program['steps']:.0f} steps.",
+        f"{program['steps']:.0f} steps; where age and sex are known treewidth {held['treewidth']:.0f}, "
+        f"{held['clique_entries']:,.0f} clique entries.",
         "Too wide to compile for every pattern of evidence (one patient at a time, one core, all posteriors):",
         table(wide, {"network": ("network", ""), "variables": ("variables", "d"), "ours_ms": ("ours, ms", ".1f"),
                      "lazy_ms": ("pyAgrum Lazy, ms", ".1f"), "shafer_ms": ("pyAgrum Shafer-Shenoy, ms", ".1f"),
                      "ratio": ("pyAgrum's best / ours", ".1f")}),
-        f"One patient under 1,000 parameter sets at once (pt_failure, every number free): {draws:.2f} s.",
+        f"One patient, age and sex known, under 1,000 parameter sets at once (pt_failure, every number free): {draws:.2f} s.",
         "Every question about one patient with 20 findings (pt_failure, warm):",
-        table(answered, {"question": ("question", ""), "ms": ("ms", ",.1f")}),
-        "Patients (pt_failure, blocks of 50,000, a fresh process each; memory includes the input, one byte a variable):",
+        table(answered, {"question": ("question", ""), "ms": ("ms, age and sex known", ",.1f"),
+                         "without_ms": ("ms, not known", ",.1f")}),
+        "Patients (pt_failure, age and sex known, blocks of 50,000, a fresh process each; memory includes the input, one byte a variable):",
         table(patients, {"patients": ("patients", ",d"), "seconds": ("seconds", ".2f"), "peak_mib": ("peak MiB", ",.0f")}),
         "Growth (synthetic two-level networks, one outcome over all causes, 25 findings a patient):",
         table(grown, {"causes": ("causes", "d"), "findings": ("findings", "d"), "parents": ("causes a finding", "d"),

@@ -14,13 +14,21 @@ import time
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
 import bayesnet
 from bayesnet.cohort.encode import encode, factor_of_pandas
 from bayesnet.cohort.mapping import default_mapping
-from bayesnet.inference import run_codes
 
 HERE = Path(__file__).parent
+
+
+def patients(model: bayesnet.DiagnosticModel, rows: int) -> pd.DataFrame:
+    """Simulated patients: age and sex, and a sixth of the rest."""
+    known = set(model.strata.by)
+    return model.simulate(
+        rows, seed=1, missing={v: 0.83 for v in model.network.variables if v not in known}
+    )
 
 
 def make_table(path: Path, rows: int) -> None:
@@ -30,7 +38,7 @@ def make_table(path: Path, rows: int) -> None:
 
     model = bayesnet.load("pt_failure")
     part = min(rows, 250_000)
-    frame = model.simulate(part, seed=1, missing=0.83)
+    frame = patients(model, part)
     table = pa.Table.from_pandas(frame, preserve_index=False).replace_schema_metadata(None)
     with pq.ParquetWriter(path, table.schema) as writer:
         for start in range(0, rows, part):
@@ -40,18 +48,18 @@ def make_table(path: Path, rows: int) -> None:
 def engine_rate() -> float:
     """Rows a second of the engine alone, on the same kind of rows."""
     model = bayesnet.load("pt_failure")
-    frame = model.simulate(100_000, seed=1, missing=0.83)
+    frame = patients(model, 100_000)
     factors = [factor_of_pandas(c, frame[c]) for c in frame.columns]
     codes = encode(
-        model.network, model.program.variables, factors, len(frame),
+        model.network, tuple(model.network.variables), factors, len(frame),
         default_mapping(model.network, frame.columns),
     ).codes.copy()
-    codes[:, model.program.variables.index("pt_failure")] = 1
-    run_codes(model.program, codes[:1000], model.causes)
+    codes[:, list(model.network.variables).index("pt_failure")] = 1
+    model.strata.run_codes(codes[:20_000], model.causes)
     best = np.inf
     for _ in range(3):
         start = time.perf_counter()
-        run_codes(model.program, codes, model.causes)
+        model.strata.run_codes(codes, model.causes)
         best = min(best, time.perf_counter() - start)
     return len(codes) / best
 

@@ -285,7 +285,8 @@ def test_draws_have_the_stated_spread(model):
     # Prevalences of odds-ratio variables hold for every draw, whatever the odds ratios.
     weights = model.network.parent_joint("kidney_infection")
     tables = draws.tables["kidney_infection"][0]
-    marginal = np.einsum("abc,nabcs->ns", weights, tables)[:, 1]
+    rows = tables.reshape(len(tables), weights.size, -1)
+    marginal = np.einsum("c,ncs->ns", weights.reshape(-1), rows)[:, 1]
     q = parameters["kidney_infection", ("prevalence",)]
     error = math.sqrt(q.value * (1 - q.value) / (float(q.spread) + 1) / 4000)
     assert marginal.mean() == pytest.approx(q.value, abs=4 * error)

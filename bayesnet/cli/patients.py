@@ -304,12 +304,12 @@ def _show_evaluation(result: Evaluation, only_totals: bool) -> None:
     out = console()
     table = Table(title=f"Rank of the primary true cause within its group ({result.scope})",
                   box=None, pad_edge=False, title_justify="left")
-    table.add_column("case", no_wrap=True)
-    table.add_column("true cause", no_wrap=True)
-    for name in ("LR", "necessity", "posterior"):
-        table.add_column(name, justify="right")
-    table.add_column("P(cause)", justify="right")
-    table.add_column("urgency")
+    # Only the true cause may be cut where the terminal is narrow.
+    table.add_column("case", no_wrap=True, min_width=max(len(s.case.id) for s in result.scores))
+    table.add_column("true cause", overflow="ellipsis")
+    for name in ("LR", "necessity", "posterior", "P(cause)"):
+        table.add_column(name, justify="right", no_wrap=True, min_width=len(name))
+    table.add_column("urgency", no_wrap=True, min_width=max(len(s.case.urgency) for s in result.scores))
     for s in result.scores:
         table.add_row(
             escape(s.case.id), s.primary,

@@ -23,14 +23,14 @@ their actual state in the other world.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from bayesnet.diagnosis.necessity import outcome_links
-from bayesnet.inference import Marginals, Program, compile_program, run, stack_rows
+from bayesnet.inference import Marginals, Strata, stack_rows
 from bayesnet.network import Network, NoisyMax, OddsRatio, Table, Variable
 from bayesnet.network.factor import FloatArray
 
@@ -47,7 +47,7 @@ class TwinNetwork:
     ----------
     network : Network
         The original variables, then the doubles.
-    program : Program
+    strata : Strata
     outcome : str
     players : tuple of str
         The causes that are parents of the outcome, in model order.
@@ -62,7 +62,7 @@ class TwinNetwork:
     """
 
     network: Network
-    program: Program
+    strata: Strata
     outcome: str
     players: tuple[str, ...]
     links: Mapping[str, FloatArray]
@@ -108,7 +108,7 @@ class TwinNetwork:
 
     def run(self, rows: list[dict[str, FloatArray]], targets: list[str]) -> Marginals:
         """Posteriors of `targets` for each row; `log_evidence` of success rows lacks the leak."""
-        return run(self.program, stack_rows(self.program, rows), targets)
+        return self.strata.run(stack_rows(self.strata, rows), targets)
 
 
 def shared_threshold(actual: FloatArray, other: FloatArray) -> FloatArray:
@@ -170,8 +170,10 @@ def _protects(network: Network, variable: str) -> bool:
     )
 
 
-def twin_network(network: Network, outcome: str, causes: tuple[str, ...]) -> TwinNetwork:
-    """Build and compile the twin of `network`.
+def twin_network(
+    network: Network, outcome: str, causes: tuple[str, ...], strata: Strata | None = None
+) -> TwinNetwork:
+    """Build the twin of `network`; with the groups and the elimination order of its `strata`.
 
     Raises
     ------
@@ -213,10 +215,22 @@ def twin_network(network: Network, outcome: str, causes: tuple[str, ...]) -> Twi
             held[..., 0] = 1 - held[..., 1]
             add(f"held:{c}", ("no", "yes"), (at, f"mend:{c}"), held)
     twin = Network(variables, distributions, f"{network.name} twin")
+    by = () if strata is None else strata.by
+    order = None if strata is None or strata.order is None else _twin_order(strata.order, twin)
     return TwinNetwork(
-        twin, compile_program(twin), outcome, players, links, float(distribution.leak[1]),
+        twin, Strata(twin, by, order), outcome, players, links, float(distribution.leak[1]),
         forced, responding,
     )
+
+
+def _twin_order(order: Sequence[str], twin: Network) -> tuple[str, ...]:
+    """What belongs to a variable in the other world goes just before it."""
+    beside: dict[str, list[str]] = {}
+    for v in twin.variables:
+        _, mark, original = v.partition(":")
+        if mark:
+            beside.setdefault(original, []).append(v)
+    return tuple(u for v in order for u in (*beside.get(v, ()), v))
 
 
 def _other_world(

@@ -86,6 +86,15 @@ def test_strata_of_the_clinical_model_by_codes_and_by_likelihoods(model):
     assert np.array_equal(np.isfinite(by_code.log_evidence), possible)
 
 
+def test_codes_that_are_no_states_are_named(model):
+    codes = np.full((2, len(model.network.variables)), -1, np.int8)
+    codes[1, list(model.network.variables).index("age")] = 9
+    with pytest.raises(ValueError, match="age has 5 states"):
+        model.strata.run_codes(codes, model.causes)
+    with pytest.raises(ValueError, match="expected"):
+        model.strata.run_codes(codes[:, :3], model.causes)
+
+
 def test_a_stratum_is_cheaper_where_its_variable_couples_the_network(model):
     held = model.strata.program((0, 0))
     assert held.multiplications < model.program.multiplications / 2

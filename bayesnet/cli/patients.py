@@ -305,11 +305,11 @@ def _show_evaluation(result: Evaluation, only_totals: bool) -> None:
     table = Table(title=f"Rank of the primary true cause within its group ({result.scope})",
                   box=None, pad_edge=False, title_justify="left")
     # Only the true cause may be cut where the terminal is narrow.
-    table.add_column("case", no_wrap=True, min_width=max(len(s.case.id) for s in result.scores))
+    table.add_column("case", no_wrap=True, min_width=max((len(s.case.id) for s in result.scores), default=0))
     table.add_column("true cause", overflow="ellipsis")
     for name in ("LR", "necessity", "posterior", "P(cause)"):
         table.add_column(name, justify="right", no_wrap=True, min_width=len(name))
-    table.add_column("urgency", no_wrap=True, min_width=max(len(s.case.urgency) for s in result.scores))
+    table.add_column("urgency", no_wrap=True, min_width=len("emergency"))
     for s in result.scores:
         table.add_row(
             escape(s.case.id), s.primary,

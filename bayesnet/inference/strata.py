@@ -98,8 +98,12 @@ class Strata:
         self, codes: CodeArray, targets: Iterable[str] | None = None, *, threads: int | None = None
     ) -> Marginals:
         """As `bayesnet.inference.run.run_codes`, by group."""
-        columns = [list(self.network.variables).index(v) for v in self.by]
-        known = codes[:, columns].astype(int)
+        names = list(self.network.variables)
+        if codes.ndim != 2 or codes.shape[1] != len(names):
+            return run_codes(self.program(), codes, targets, threads=threads)  # says what is wrong
+        known = codes[:, [names.index(v) for v in self.by]].astype(int)
+        # What is no state goes to the whole program, which says so.
+        known[(known < 0) | (known >= self.network.sizes(self.by))] = UNKNOWN
         return self._by_group(
             known, targets, lambda p, rows: run_codes(p, codes[rows], targets, threads=threads)
         )

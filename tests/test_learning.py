@@ -13,7 +13,7 @@ from strategies import KINDS, build
 
 import bayesnet
 from bayesnet.errors import CohortError
-from bayesnet.inference.counts import EncodedRows, expected_counts, plan_counts
+from bayesnet.inference.counts import EncodedRows, StratifiedCounts, expected_counts, plan_counts
 from bayesnet.learning import LearningError
 from bayesnet.learning.data import encode_frame, with_selection
 from bayesnet.learning.em import Patients, climb
@@ -109,6 +109,26 @@ def test_expected_counts_are_those_of_enumeration(problem):
     for v, parts in found.tables.items():
         for a, b in zip(parts, counts[v], strict=True):
             np.testing.assert_allclose(a, b, rtol=1e-7, atol=1e-10)
+
+
+@FEW
+@given(problems(), st.data())
+def test_expected_counts_by_stratum_are_those_of_enumeration(problem, data):
+    network, rows = problem
+    by = data.draw(st.lists(st.sampled_from(rows.variables), unique=True, max_size=2))
+    plan = StratifiedCounts(
+        network, rows.variables, tuple(network.variables), None, tuple(by), data.draw(st.integers(1, 3))
+    )
+    found = expected_counts(plan, rows)
+    counts, logs = enumerated_counts(network, rows)
+    np.testing.assert_allclose(found.log_evidence, logs, rtol=1e-9, atol=1e-9)
+    for v, parts in found.tables.items():
+        for a, b in zip(parts, counts[v], strict=True):
+            np.testing.assert_allclose(a, b, rtol=1e-7, atol=1e-10)
+    moved = {v: [0.5 * x for x in found.tables[v]] for v in found.tables}
+    same = expected_counts(plan_counts(network, rows.variables, list(network.variables)), rows, moved)
+    again = expected_counts(plan, rows, moved)
+    np.testing.assert_allclose(again.log_evidence, same.log_evidence, rtol=1e-9, atol=1e-9)
 
 
 def strictly_positive(network: Network) -> Network:

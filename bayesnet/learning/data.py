@@ -11,7 +11,7 @@ from bayesnet.cohort.encode import Encoded, encode
 from bayesnet.cohort.frame import opened
 from bayesnet.cohort.mapping import ColumnMapping, default_mapping
 from bayesnet.errors import CohortError, Problem, did_you_mean
-from bayesnet.inference.counts import EncodedRows, expected_counts, plan_counts
+from bayesnet.inference.counts import EncodedRows, StratifiedCounts, expected_counts
 from bayesnet.network import Network
 from bayesnet.network.factor import FloatArray
 
@@ -83,8 +83,8 @@ def log_probability(model: Model, data: Any, mapping: ColumnMapping | None = Non
     Nothing is taken for granted of the outcome. Minus infinity for impossible rows.
     """
     rows, _ = encode_frame(model.network, data, None, mapping)
-    order = getattr(getattr(model, "document", None), "elimination_order", None)
-    plan = plan_counts(model.network, rows.variables, [], order)
+    by = tuple(v for v in model.strata.by if v in rows.variables)
+    plan = StratifiedCounts(model.network, rows.variables, (), model.strata.order, by, fewest=2000)
     merged, where = rows.distinct()
     return expected_counts(plan, merged).log_evidence[where]
 

@@ -20,7 +20,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from bayesnet.errors import BayesnetError
-from bayesnet.inference.counts import CountPlan, Counts, EncodedRows, expected_counts
+from bayesnet.inference.counts import (
+    CountPlan,
+    Counts,
+    EncodedRows,
+    StratifiedCounts,
+    expected_counts,
+)
 from bayesnet.learning.local import Local
 from bayesnet.network.factor import FloatArray
 
@@ -70,7 +76,7 @@ class Patients:
         return float(self.rows.people.sum())
 
     def counts(
-        self, plan: CountPlan, locals_: Mapping[str, Local], threads: int | None = None
+        self, plan: CountPlan | StratifiedCounts, locals_: Mapping[str, Local], threads: int | None = None
     ) -> tuple[dict[str, list[FloatArray]], float, Counts]:
         """Expected counts (of the unselected too), the log likelihood, and the counts of the rows."""
         tables = {v: x.tables() for v, x in locals_.items()}
@@ -163,7 +169,7 @@ def _extrapolated(
 
 
 def climb(
-    plan: CountPlan,
+    plan: CountPlan | StratifiedCounts,
     patients: Patients,
     locals_: Mapping[str, Local],
     *,
@@ -176,7 +182,7 @@ def climb(
 
     Parameters
     ----------
-    plan : CountPlan
+    plan : CountPlan or StratifiedCounts
         Its free variables are those of `locals_`.
     patients : Patients
     locals_ : mapping id -> Local

@@ -14,7 +14,7 @@ import numpy as np
 from bayesnet.cohort.mapping import ColumnMapping
 from bayesnet.errors import did_you_mean
 from bayesnet.inference import likelihood_of
-from bayesnet.inference.counts import EncodedRows, plan_counts
+from bayesnet.inference.counts import EncodedRows, StratifiedCounts
 from bayesnet.learning.data import encode_frame, rows_seen, with_selection
 from bayesnet.learning.em import Patients, Progress, Trace, climb
 from bayesnet.learning.information import learned_intervals
@@ -254,7 +254,8 @@ def fit(
         v: x for v in wanted
         if (x := local_of(network, v, by_variable[v], wanted[v], strength)).moves
     }
-    plan = plan_counts(network, rows.variables, list(state), getattr(document, "elimination_order", None))
+    by = tuple(v for v in model.strata.by if v in rows.variables)
+    plan = StratifiedCounts(network, rows.variables, tuple(state), model.strata.order, by)
     best: tuple[dict[str, Local], dict[str, Any], Trace] | None = None
     generator = np.random.default_rng(seed)
     for start in range(starts):

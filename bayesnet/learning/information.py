@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 
 from bayesnet.diagnosis.uncertainty import Z
-from bayesnet.inference.counts import CountPlan
+from bayesnet.inference.counts import CountPlan, StratifiedCounts
 from bayesnet.learning.em import Patients
 from bayesnet.learning.local import Local
 from bayesnet.learning.rewrite import leaves, network_of, values_of
@@ -30,7 +30,7 @@ _Blocks = list[tuple[str, int, int]]
 
 def learned_intervals(
     network: Network,
-    plan: CountPlan,
+    plan: CountPlan | StratifiedCounts,
     patients: Patients,
     state: Mapping[str, Local],
     learned: Sequence[Parameter],

@@ -614,8 +614,8 @@ def compile_program(
         given variables coupled comes apart (cutset conditioning; Pearl 1988, section 4.3.2).
         Evidence says what is given once more, or nothing of it.
     order : sequence of str, optional
-        An elimination order (`Program.order`, `search_order`) instead of a search for one. One that
-        does not name exactly the variables of this program is not used.
+        An elimination order (`Program.order`, `search_order`) instead of a search for one; it may
+        name more variables than this program has. One that lacks some of them is not used.
     tries, seed : int
         For the search of an elimination order (`good_eliminations`).
     largest : int
@@ -755,7 +755,8 @@ def _given_order(compiler: _Compiler, order: Sequence[str] | None) -> Eliminatio
         return None
     present = {v for node in compiler.nodes for v in node.scope}
     ids = {compiler.names[v]: v for v in present}
-    if len(order) != len(ids) or set(order) != set(ids):
+    kept = [v for v in order if v in ids]
+    if len(kept) != len(ids) or len(set(kept)) != len(ids):
         return None
     scopes = [node.scope for node in compiler.nodes]
-    return cost_of_order(scopes, compiler.sizes, [ids[v] for v in order])
+    return cost_of_order(scopes, compiler.sizes, [ids[v] for v in kept])

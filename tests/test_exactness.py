@@ -14,7 +14,7 @@ from strategies import likelihoods, networks
 
 import bayesnet
 from bayesnet.inference import compile_program, run, stack_rows
-from bayesnet.network import OddsRatio, Table
+from bayesnet.network import Network, OddsRatio, Table
 
 SMALL = ["asia", "cancer", "earthquake", "survey", "sachs", "child"]
 MEDIUM = ["alarm", "insurance", "hailfinder", "hepar2", "win95pts"]
@@ -63,6 +63,20 @@ def test_odds_ratio_prevalences_hold_exactly(network):
                 np.testing.assert_allclose(
                     got.posteriors[v][0], d.prevalence[s or 0], rtol=1e-9, atol=1e-12
                 )
+
+
+@given(data=st.data(), network=networks())
+@settings(max_examples=60, deadline=None)
+def test_a_changed_network_solves_anew_what_the_change_reaches(data, network):
+    for v in network.variables:
+        network.table(v)
+    other = data.draw(st.sampled_from(list(network.variables)))
+    weights = np.arange(1.0, len(network[other]) + 1)
+    surgery = {other: Table((), weights / weights.sum())}
+    afresh = Network(network.variables, {**network.distributions, **surgery})
+    changed = network.replace(surgery)
+    for v in network.variables:
+        np.testing.assert_array_equal(changed.table(v), afresh.table(v))
 
 
 def random_evidence(network, rng, share):

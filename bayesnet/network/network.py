@@ -45,6 +45,7 @@ class Network:
     distributions: Mapping[str, Distribution]
     name: str = ""
     _position: Mapping[str, int] = field(init=False, repr=False)
+    _inherited: Mapping[str, FloatArray] = field(init=False, repr=False)
 
     def __init__(
         self,
@@ -63,6 +64,7 @@ class Network:
         )
         object.__setattr__(self, "name", name)
         object.__setattr__(self, "_position", {v: i for i, v in enumerate(order)})
+        object.__setattr__(self, "_inherited", {})
 
     def __getstate__(self) -> dict[str, Any]:
         return {
@@ -154,10 +156,10 @@ class Network:
 
     @cached_property
     def _odds_ratio_tables(self) -> Mapping[str, FloatArray]:
-        tables: dict[str, FloatArray] = {}
+        tables: dict[str, FloatArray] = dict(self._inherited)
         for v in self.topological_order:
             distribution = self.distributions[v]
-            if isinstance(distribution, OddsRatio):
+            if isinstance(distribution, OddsRatio) and v not in tables:
                 upstream = self.ancestors(distribution.parents)
                 joint = joint_of(
                     distribution.parents,
@@ -237,11 +239,19 @@ class Network:
 
     def replace(self, distributions: Mapping[str, Distribution], name: str | None = None) -> Network:
         """A copy with some local distributions exchanged."""
-        return Network(
+        new = Network(
             self.variables,
             {**self.distributions, **distributions},
             self.name if name is None else name,
         )
+        # Odds-ratio tables that the exchange cannot reach need not be solved again.
+        kept = {
+            v: table
+            for v, table in self.__dict__.get("_odds_ratio_tables", self._inherited).items()
+            if not self.ancestors([v]) & distributions.keys()
+        }
+        object.__setattr__(new, "_inherited", kept)
+        return new
 
     def to_networkx(self) -> nx.DiGraph[str]:
         """The graph, node attributes: label, role, group, states."""

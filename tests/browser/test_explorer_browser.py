@@ -274,6 +274,11 @@ def lab(browser, jupyter_url):
     context = browser.new_context(viewport={"width": 1720, "height": 1100})
     context.set_default_timeout(8000)
     opened = context.new_page()
+    # On a busy machine JupyterLab asks about the kernel that is still starting.
+    opened.add_locator_handler(
+        opened.locator("dialog.jp-Dialog"),
+        lambda dialog: dialog.locator(".jp-Dialog-button.jp-mod-accept").click(),
+    )
     opened.goto(jupyter_url)
     opened.locator(".jp-Cell .cm-content").first.wait_for(timeout=30000)
     # While the kernel connects, a cell that is run is dropped without a word.

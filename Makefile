@@ -64,6 +64,10 @@ $(VENV)/.installed-dev: pyproject.toml $(BIN)/python
 bench: $(VENV)/.installed-dev
 	$(BIN)/python benchmarks/bench.py
 	$(BIN)/python benchmarks/cohort.py --rows $(ROWS)
+	$(BIN)/python benchmarks/learning.py
+
+bench-learning: $(VENV)/.installed-dev
+	$(BIN)/python benchmarks/learning.py
 
 ROWS ?= 1000000
 bench-cohort: $(VENV)/.installed-dev

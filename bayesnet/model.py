@@ -536,7 +536,11 @@ class DiagnosticModel(Model):
         key = () if outcome is None else tuple(outcome.tolist())
         if key not in self._priors:
             given = {} if outcome is None or self.outcome is None else {self.outcome: outcome}
-            marginals = self.run([given], self.causes)
+            # Without the findings, of which nothing is said, the program is small.
+            program = compile_program(
+                self.network, [*self.causes, *given], order=self.strata.order
+            )
+            marginals = run(program, stack_rows(program, [given]), self.causes)
             self._priors[key] = {c: marginals.posteriors[c][0] for c in self.causes}
         return self._priors[key]
 

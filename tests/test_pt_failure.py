@@ -11,9 +11,10 @@ import yaml
 from oracle import to_pyagrum
 
 import bayesnet
+from bayesnet.diagnosis.ranking import rank_among
 from bayesnet.inference import likelihoods_of
 from bayesnet.network import NoisyMax
-from bayesnet.validation import shipped_cases
+from bayesnet.validation import evaluate, shipped_cases
 
 VOCABULARY = yaml.load((Path(__file__).parent / "vocabulary.yaml").read_text(), yaml.BaseLoader)
 
@@ -261,6 +262,19 @@ def test_ranking(model, by):
     assert {r.group for r in result.ranked("contributors")} == {"contributors"}
     with pytest.raises(ValueError, match="Did you mean posterior"):
         result.ranked(by="posteriors")
+
+
+def test_causes_that_tie_are_not_ordered_by_rounding(model):
+    nothing = model.diagnose({})
+    ratios = {r.likelihood_ratio for r in nothing.ranked("diagnoses")}
+    assert all(ratio == pytest.approx(1, abs=1e-9) for ratio in ratios)
+    by_ratio = [r.cause for r in nothing.ranked("diagnoses", "likelihood_ratio")]
+    assert by_ratio == [r.cause for r in nothing.ranked("diagnoses")]
+    blank = next(c for c in shipped_cases() if not c.findings)
+    (score,) = evaluate(model, [blank], "findings").scores
+    assert score.ranks["likelihood_ratio"] == len(by_ratio)  # told nothing, it has found nothing
+    assert rank_among(1 + 1e-13, [1.0, 2.0, 0.5, float("nan")]) == 3
+    assert rank_among(float("nan"), [0.1]) == 2
 
 
 def test_tables_and_reprs(model):

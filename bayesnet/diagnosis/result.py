@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bayesnet.diagnosis.necessity import necessity, outcome_links
+from bayesnet.diagnosis.ranking import rank_key
 from bayesnet.errors import did_you_mean
 from bayesnet.inference import Findings, likelihoods_of
 from bayesnet.network import NoisyMax
@@ -159,7 +160,7 @@ class Diagnosis:
                 f"group={group!r}: expected {' or '.join(groups)}.{did_you_mean(group, groups)}"
             )
         chosen = [r for r in self.results if group is None or r.group == group]
-        return sorted(chosen, key=lambda r: _sort_key(getattr(r, by)))
+        return sorted(chosen, key=lambda r: rank_key(getattr(r, by)))
 
     @property
     def diagnoses(self) -> pd.DataFrame:
@@ -356,10 +357,6 @@ class Diagnosis:
         )
 
 
-def _sort_key(value: float) -> float:
-    return math.inf if math.isnan(value) else -value
-
-
 _CELL = "padding:1px 10px"
 
 
@@ -431,7 +428,7 @@ def diagnose(model: DiagnosticModel, findings: Findings) -> Diagnosis:
             )
         )
     order = list(dict.fromkeys(FAMILY_GROUPS.values()))
-    results.sort(key=lambda r: (order.index(r.group), _sort_key(r.necessity), -r.posterior))
+    results.sort(key=lambda r: (order.index(r.group), rank_key(r.necessity), -r.posterior))
     return Diagnosis(model, dict(findings), tuple(results), float(marginals.log_evidence[0]))
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bayesnet.diagnosis.pathways import LEVELS
+from bayesnet.diagnosis.ranking import rank_among
 from bayesnet.inference import likelihoods_of
 from bayesnet.network.factor import FloatArray
 from bayesnet.validation.cases import Case, evaluate
@@ -46,9 +47,10 @@ class Ranking:
 
     def ranks(self, primary: FloatArray, rivals: FloatArray) -> FloatArray:
         """Rank of the primary cause among the causes of its group; ties count against it."""
-        own = np.take_along_axis(self.scores, primary[:, None].astype(int), axis=1)
-        ranks: FloatArray = ((self.scores >= own) & rivals.astype(bool)).sum(axis=1)
-        return ranks
+        return np.array([
+            rank_among(row[int(own)], row[others.astype(bool) & (np.arange(len(row)) != own)])
+            for row, own, others in zip(self.scores, primary, rivals, strict=True)
+        ])
 
 
 def rankings(

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bayesnet.diagnosis.pathways import LEVELS
+from bayesnet.diagnosis.ranking import rank_among
 from bayesnet.diagnosis.result import MEASURES, Diagnosis
 from bayesnet.errors import BayesnetError, CaseFileError, Problem, did_you_mean
 from bayesnet.inference import likelihoods_of
@@ -354,7 +355,7 @@ def evaluate(
         primary = diagnosis[case.true_causes[0]]
         rivals = [r for r in diagnosis.results if r.group == primary.group and r is not primary]
         ranks = {
-            m: 1 + sum(getattr(r, m) >= getattr(primary, m) for r in rivals) for m in MEASURES
+            m: rank_among(getattr(primary, m), [getattr(r, m) for r in rivals]) for m in MEASURES
         }
         error = sum(
             (r.posterior - (r.cause in case.true_causes)) ** 2 for r in diagnosis.results

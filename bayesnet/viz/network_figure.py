@@ -12,7 +12,7 @@ import numpy as np
 from bayesnet.network import Network
 from bayesnet.viz.influence import influence
 from bayesnet.viz.layout import Layers, longest_path_layers, routed
-from bayesnet.viz.page import SIZE, TO_TEXT, page_of, text_width
+from bayesnet.viz.page import SIZE, TITLE, TO_TEXT, page_of, text_width
 from bayesnet.viz.style import FONT, Theme, new_axes, paint, theme_named
 
 if TYPE_CHECKING:
@@ -143,7 +143,7 @@ def _plot_page(network: Network, ax: Axes | None, theme: Theme) -> Axes:
                 color=theme.colour(block.role, block.group), zorder=4, fontfamily=FONT,
                 bbox=fade, gid=f"heading:{block.heading}")
     for text, x, y in page.titles:
-        ax.text(x, y, text, fontsize=11 * unit, weight="bold", va="center", color=theme.ink,
+        ax.text(x, y, text, fontsize=TITLE * unit, weight="bold", va="center", color=theme.ink,
                 zorder=4, fontfamily=FONT)
     _key(ax, network, across, page.height + KEY * 0.72, len(arcs), unit, theme)
     return ax

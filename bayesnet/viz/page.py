@@ -24,6 +24,7 @@ __all__ = ["Block", "Page", "page_of", "text_width"]
 
 #: Everything in points of a page whose labels are set in this size.
 SIZE = 7.0
+TITLE = 11.0
 LINE = 8.6
 ROW = 10.4
 HEADING = 12.0
@@ -233,12 +234,15 @@ def _drawn(
                 column_of[v] = i
                 y += tall
             y += AFTER_BLOCK + between
+        last_gap = titles[i + 1] == "" if i + 1 < len(titles) else True
+        gap = NARROW_GAP if last_gap else GAP
         widest = max(
             *(wide[v] for b in column for v in b.ids),
             *(text_width(b.heading, SIZE, "bold") - TO_TEXT for b in column),
+            # A title may reach into the gap behind it, not up to the next title.
+            text_width(titles[i], TITLE, "bold") + LINE - TO_TEXT - gap if titles[i] else 0.0,
         )
-        last_gap = titles[i + 1] == "" if i + 1 < len(titles) else True
-        x += TO_TEXT + widest + (NARROW_GAP if last_gap else GAP)
+        x += TO_TEXT + widest + gap
     return Page(
         x - NARROW_GAP + TO_TEXT, TOP + tallest, tuple(tops), tuple(headings), at, lines, right,
         column_of,

@@ -76,12 +76,12 @@ function widthOf(text, bold = false) {
   return ruler.measureText(text).width * 1.03;
 }
 
-// The text, cut where it would be wider than `width` pixels.
-function cut(text, width, bold = false) {
-  if (widthOf(text, bold) <= width) return text;
+// The text, cut where it would be wider than `width` pixels; `tail` is kept whole.
+function cut(text, width, bold = false, tail = "") {
+  if (widthOf(text + tail, bold) <= width) return text + tail;
   let kept = text;
-  while (kept && widthOf(`${kept}…`, bold) > width) kept = kept.slice(0, -1);
-  return `${kept.trimEnd()}…`;
+  while (kept && widthOf(`${kept}…${tail}`, bold) > width) kept = kept.slice(0, -1);
+  return `${kept.trimEnd()}…${tail}`;
 }
 
 // Text in at most `most` lines of `width` pixels.
@@ -961,7 +961,9 @@ class Graph {
     const best = now.indexOf(Math.max(...now));
     const p = binary ? 1 - now[0] : now[best];
     const prior = binary ? 1 - before[0] : before[best];
-    const shown = binary ? percent(p) : `${words(variable.states[best])} ${percent(p)}`;
+    const state = binary ? "" : words(variable.states[best]);
+    const tail = binary ? percent(p) : ` ${percent(p)}`;
+    const shown = state + tail;
     const said = known ? known.words.slice(variable.name.length + 2) : "";
     node.element.classList.toggle("bn-known-node", known !== undefined);
     node.element.classList.toggle("bn-chosen", id === chosen);
@@ -972,13 +974,13 @@ class Graph {
     for (const part of [node.track, node.fill, node.tick]) part.toggleAttribute("hidden", !bar);
     const plain = binary || node.flat;
     node.value.textContent = sure ? "" : plain ? percent(p) : "";
-    const room = this.form.width - 20;
-    node.state.textContent = sure ? cut(capital(said), room, true) : plain ? "" : cut(capital(shown), room, true);
+    const room = this.form.width - 15;
+    node.state.textContent = sure ? cut(capital(said), room, true) : plain ? "" : cut(capital(state), room, true, tail);
     node.state.classList.toggle("bn-is-state", sure);
     if (!plain) for (const part of [node.track, node.fill, node.tick]) part.toggleAttribute("hidden", true);
     if (node.flat) {
       node.state.textContent = "";
-      node.value.textContent = cut(sure ? said : shown, 110, true);
+      node.value.textContent = sure ? cut(said, 110, true) : cut(state, 110, true, tail);
       node.label.textContent = cut(variable.name, this.form.width - 30 - widthOf(node.value.textContent, true));
     }
     node.fill.setAttribute("width", String(Math.max(0, p * node.width)));

@@ -240,18 +240,18 @@ def actions(
     console().print(f"[bold]{escape(repr(level))}[/]\n")
     shown = [a for a in found if every or a.worthwhile]
     table = Table(title=f"Actions, in {paths.unit}", title_justify="left", box=None, pad_edge=False)
-    table.add_column("action", min_width=26)
+    table.add_column("action", min_width=24)
     table.add_column("urgency")
-    for name in ("worth", "lost by waiting"):
-        table.add_column(name, justify="right")
-    table.add_column("mostly for (right from)", min_width=26)
-    table.add_column("first", min_width=16)
+    for name in ("worth", "lost by\nwaiting"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("mostly for (right from)", min_width=23)
     network = diagnosis.model.network
     for a in shown:
         cause = a.reasons[0][0]
         right = f" ({percent(a.thresholds[cause])})" if cause in a.thresholds else ""
-        table.add_row(escape(a.label), a.urgency, f"{a.net_benefit:.1f}", f"{a.regret_of_waiting:.1f}",
-                      escape(network[cause].name) + right, escape("; ".join(a.open)))
+        first = f"\n[dim]{escape('; '.join(a.open))}[/]" if a.open else ""
+        table.add_row(escape(a.label) + first, a.urgency, f"{a.net_benefit:.1f}",
+                      f"{a.regret_of_waiting:.1f}", escape(network[cause].name) + right)
     console().print(table)
     if len(shown) < len(found):
         console().print(f"[dim]{len(found) - len(shown)} other actions are not worth their cost on what is "

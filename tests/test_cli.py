@@ -13,11 +13,11 @@ import pytest
 import bayesnet
 
 
-def run(*args: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
+def run(*args: str, stdin: str = "", columns: int = 160) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "bayesnet", *args],
         input=stdin, capture_output=True, text=True, timeout=120, check=False,
-        env={"PATH": "/usr/bin:/bin", "COLUMNS": "160", "PYTHONIOENCODING": "utf-8"},
+        env={"PATH": "/usr/bin:/bin", "COLUMNS": str(columns), "PYTHONIOENCODING": "utf-8"},
     )
 
 
@@ -168,3 +168,30 @@ def test_a_flood_of_problems_is_cut_and_counted(tmp_path):
     assert done.returncode == 2
     assert "500 problems" in done.stderr
     assert "... and 460 more" in done.stderr
+
+
+@pytest.mark.parametrize(("command", "headings"), [
+    (["attribute"], ["effect", "necessity", "sufficiency", "posterior"]),
+    (["next"], ["kind", "bits", "utility", "burden", "decision"]),
+    (["sure", "--draws", "20"], ["95 % interval", "of it", "its range", "present then", "flips at"]),
+    (["actions", "--all"], ["urgency", "worth", "waiting", "mostly for (right from)"]),
+    (["whatif", "--set", "Fever=present", "--do", "fear of movement=absent"],
+     ["of it", "probability", "Other serious disease", "Fear of movement"]),
+])  # fmt: skip
+def test_tables_fit_a_narrow_terminal(command, headings):
+    done = run(*command, "--case", "fedorchuk-2016", columns=80)
+    assert done.returncode == 0, done.stderr
+    assert max(len(line.rstrip()) for line in done.stdout.splitlines()) <= 80
+    for heading in headings:
+        assert heading in done.stdout, heading
+    # No word or number is cut: what stands at the margin ends as it does on a wide page.
+    wide = set(run(*command, "--case", "fedorchuk-2016", columns=300).stdout.split())
+    assert set(done.stdout.split()) <= wide
+
+
+def test_causes_are_named_by_label_too():
+    by_id, by_label = (
+        run("why", name, "--case", "wahl-2013", "--over", "depression", "--json").stdout
+        for name in ("kinesiophobia", "Fear of movement")
+    )
+    assert json.loads(by_id) == json.loads(by_label)

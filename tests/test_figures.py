@@ -24,6 +24,7 @@ from typer.testing import CliRunner
 import bayesnet
 from bayesnet.cli import app
 from bayesnet.diagnosis.interview import Interview
+from bayesnet.diagnosis.words import parameter_words
 from bayesnet.errors import BayesnetError, EvidenceError
 from bayesnet.shipped import data_file
 from bayesnet.validation import read_cases
@@ -35,7 +36,6 @@ from bayesnet.viz.influence import influence
 from bayesnet.viz.patient_network_figure import patient_network
 from bayesnet.viz.save import save_figure
 from bayesnet.viz.style import THEMES
-from bayesnet.viz.tornado_figure import parameter_words
 
 mpl.use("Agg")
 plt = pytest.importorskip("matplotlib.pyplot")
@@ -304,6 +304,9 @@ def test_parameters_in_words(model):
         "Axial spondyloarthritis, odds ratio of Sex")
     assert parameter_words(network, "course/pain_pattern=inflammatory: progressive") == (
         "Course of the pain progressive, given Dominant pain pattern inflammatory")
+    assert parameter_words(network, "facet_joint_pain/50-64") == "Facet joint pain, how common (50-64)"
+    assert parameter_words(network, "pain_duration/prevalence/mechanical: over_12_months") == (
+        "Duration of this episode over 12 months, how common (mechanical)")
 
 
 def test_bars_of_the_next_findings(small):

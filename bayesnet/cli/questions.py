@@ -22,12 +22,16 @@ from bayesnet.cli.common import (
     progress,
     write_figure,
 )
+from bayesnet.diagnosis.words import amount, parameter_words, percent
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
     import pandas as pd
 
     from bayesnet.diagnosis.result import Diagnosis
     from bayesnet.model import DiagnosticModel
+    from bayesnet.network import Network
 
 __all__: list[str] = []
 
@@ -71,17 +75,23 @@ def diagnosed(
     return loaded.diagnose(read_patient(str(patient)))
 
 
-def _shown(frame: pd.DataFrame, title: str, formats: dict[str, str], rows: int) -> None:
-    table = Table(title=title, title_justify="left", box=None, pad_edge=False)
-    for i, c in enumerate(formats):
-        table.add_column(c.replace("_", " "), justify="right" if formats[c] else "left",
-                         overflow="fold", no_wrap=i == 0)
-    for _, r in frame.head(rows).iterrows():
-        table.add_row(*[
-            escape(format(r[c], f) if f and r[c] == r[c] else str(r[c]) if not f else "-")
-            for c, f in formats.items()
-        ])
+def _shown(
+    frame: pd.DataFrame, title: str, columns: Mapping[str, Callable[[Any], str]], rows: int
+) -> None:
+    """A table whose first column is words, which wrap, and whose others are numbers, which do not."""
+    table = Table(box=None, pad_edge=False)
+    for i, heading in enumerate(columns):
+        table.add_column(heading, justify="right" if i else "left", no_wrap=i > 0)
+    for r in frame.head(rows).itertuples():
+        table.add_row(*[words(r) for words in columns.values()])
+    console().print(f"[italic]{escape(title)}[/]")
     console().print(table)
+
+
+def _id(network: Network, name: str) -> str:
+    """The id of a variable that was named by its id or, as the tables show it, by its label."""
+    labels = {v.name.casefold(): v.id for v in network.variables.values()}
+    return name if name in network else labels.get(name.strip().casefold(), name)
 
 
 def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:
@@ -112,17 +122,25 @@ def attribute(
     with clear_errors():
         diagnosis = diagnosed(patient, case, model, scope)
         found = diagnosis.attribution
-        names = [c.strip() for c in without.split(",") if c.strip()] if without else []
+        network = diagnosis.model.network
+        names = [_id(network, c.strip()) for c in without.split(",") if c.strip()] if without else []
         joint = diagnosis.success_without(*names) if names else None
     if as_json:
         extra = {"without": names, "success_without": joint} if names else {}
         print_json({**found.to_dict(), **extra})
         return
-    percents = dict.fromkeys(("share", "total_effect", "necessity", "sufficiency", "posterior"), ".1%")
-    _shown(found.table, "Why PT failed", {"cause": "", "family": "", **percents}, top)
-    console().print(f"No cause of the model explains {found.unexplained:.1%} of the failure.")
+    _shown(found.table, "Why PT failed", {
+        "cause": lambda r: escape(network[r.cause].name),
+        "share": lambda r: percent(r.share),
+        "total\neffect": lambda r: percent(r.total_effect),
+        "necessity": lambda r: percent(r.necessity),
+        "sufficiency": lambda r: percent(r.sufficiency),
+        "posterior": lambda r: percent(r.posterior),
+    }, top)
+    console().print(f"No cause of the model explains {percent(found.unexplained)} of the failure.")
     if joint is not None:
-        console().print(f"Without {', '.join(names)}: PT would have succeeded with {joint:.1%}.")
+        mended = ", ".join(network[c].name for c in names)
+        console().print(f"Without {escape(mended)}: PT would have succeeded with {percent(joint)}.")
     _footer(diagnosis)
 
 
@@ -140,7 +158,8 @@ def why(
     """What every finding says for and against a cause, in decibans."""
     with clear_errors():
         diagnosis = diagnosed(patient, case, model, scope)
-        found = diagnosis.why(cause, over)
+        network = diagnosis.model.network
+        found = diagnosis.why(_id(network, cause), _id(network, over) if over else None)
         if plot is not None:
             write_figure(found.plot, plot)
     if as_json:
@@ -172,9 +191,15 @@ def next_(
     if as_json:
         print_json(_records(found.head(top)))
         return
-    _shown(found, "What to find out next",
-           {"finding": "", "kind": "", "information": ".3f", "utility": ".2f", "burden": ".2f",
-            "same_decision": ".0%", "ask": ""}, top)
+    network = diagnosis.model.network
+    _shown(found, "What to find out next", {
+        "finding": lambda r: f"{escape(network[r.finding].name)}\n[dim]{escape(r.ask)}[/]",
+        "kind": lambda r: r.kind,
+        "bits": lambda r: f"{r.information:.3f}",
+        "utility": lambda r: f"{r.utility:.2f}",
+        "burden": lambda r: f"{r.burden:.2f}",
+        "same\ndecision": lambda r: percent(r.same_decision),
+    }, top)
     _footer(diagnosis)
 
 
@@ -196,20 +221,30 @@ def sure(
     with clear_errors():
         diagnosis = diagnosed(patient, case, model, scope)
         intervals = diagnosis.intervals(draws, seed)
-        sensitivity = diagnosis.sensitivity(cause)
+        network = diagnosis.model.network
+        sensitivity = diagnosis.sensitivity(_id(network, cause) if cause else None)
     if as_json:
         print_json({"intervals": intervals.to_dict(), "sensitivity": sensitivity.to_dict()})
         return
-    percents = dict.fromkeys(
-        ("posterior", "posterior_low", "posterior_high", "necessity", "necessity_low",
-         "necessity_high"), ".1%")
     for group, (leader, p) in intervals.top.items():
-        _shown(intervals.table[intervals.table["group"] == group],
-               f"{group.capitalize()}: {leader} leads in {p:.0%} of {draws} draws",
-               {"cause": "", **percents}, top)
-    _shown(sensitivity.table, f"What {sensitivity.cause} hangs on",
-           {"parameter": "", "value": ".4g", "low": ".4g", "high": ".4g",
-            "posterior_low": ".1%", "posterior_high": ".1%", "flips_at": ".3g"}, top)
+        _shown(
+            intervals.table[intervals.table["group"] == group],
+            f"{group.capitalize()}: {network[leader].name} leads in {percent(p)} of {draws} draws", {
+                "cause": lambda r: escape(network[r.cause].name),
+                "present": lambda r: percent(r.posterior),
+                "95 % interval": lambda r: f"{percent(r.posterior_low)} - {percent(r.posterior_high)}",
+                "because\nof it": lambda r: percent(r.necessity),
+                "95 % interval ": lambda r: f"{percent(r.necessity_low)} - {percent(r.necessity_high)}",
+            }, top,
+        )
+    name = network[sensitivity.cause].name
+    _shown(sensitivity.table, f"What {name}, {percent(sensitivity.posterior)}, hangs on", {
+        "number of the model": lambda r: escape(parameter_words(network, r.parameter)),
+        "value": lambda r: amount(r.value),
+        "its range": lambda r: f"{amount(r.low)} - {amount(r.high)}",
+        "present then": lambda r: f"{percent(r.posterior_low)} - {percent(r.posterior_high)}",
+        "flips at": lambda r: "-" if math.isnan(r.flips_at) else amount(r.flips_at),
+    }, top)
     _footer(diagnosis)
 
 
@@ -227,7 +262,6 @@ def actions(
 ) -> None:
     """How soon, and what to do: triage and the expected utility of every action."""
     from bayesnet.diagnosis.pathways import decide, read_pathways, triage
-    from bayesnet.diagnosis.words import percent
 
     with clear_errors():
         diagnosis = diagnosed(patient, case, model, scope)
@@ -239,7 +273,8 @@ def actions(
         return
     console().print(f"[bold]{escape(repr(level))}[/]\n")
     shown = [a for a in found if every or a.worthwhile]
-    table = Table(title=f"Actions, in {paths.unit}", title_justify="left", box=None, pad_edge=False)
+    console().print(f"[italic]Actions, in {escape(paths.unit)}[/]")
+    table = Table(box=None, pad_edge=False)
     table.add_column("action", min_width=24)
     table.add_column("urgency")
     for name in ("worth", "lost by\nwaiting"):
@@ -279,8 +314,10 @@ def whatif(
     pairs = [[_pair(x) for x in xs or ()] for xs in (set_, do)]
     with clear_errors():
         diagnosis = diagnosed(patient, case, model, scope)
-        seen = diagnosis.what_if(**dict(pairs[0])) if set_ else None
-        forced = diagnosis.do(**dict(pairs[1])) if do else None
+        network = diagnosis.model.network
+        changes = [{_id(network, v): state for v, state in p} for p in pairs]
+        seen = diagnosis.what_if(**changes[0]) if set_ else None
+        forced = diagnosis.do(**changes[1]) if do else None
     if as_json:
         print_json({
             **({"observed": _records(seen)} if seen is not None else {}),
@@ -288,12 +325,19 @@ def whatif(
         })
         return
     if seen is not None:
-        _shown(seen, "With the other finding",
-               {"cause": "", "posterior": ".1%", "posterior_then": ".1%", "necessity": ".1%",
-                "necessity_then": ".1%"}, top)
+        _shown(seen, "With the other finding", {
+            "cause": lambda r: escape(network[r.cause].name),
+            "present": lambda r: percent(r.posterior),
+            "then": lambda r: percent(r.posterior_then),
+            "because\nof it": lambda r: percent(r.necessity),
+            "then ": lambda r: percent(r.necessity_then),
+        }, top)
     if forced is not None:
-        _shown(forced, "With the cause forced (its effects left open)",
-               {"variable": "", "probability": ".1%", "probability_then": ".1%"}, top)
+        _shown(forced, "With the cause forced (its effects left open)", {
+            "variable": lambda r: escape(network[r.variable].name),
+            "probability": lambda r: percent(r.probability),
+            "then": lambda r: percent(r.probability_then),
+        }, top)
     _footer(diagnosis)
 
 

@@ -5,12 +5,15 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-from bayesnet.network import Variable
+from bayesnet.network import Network, OddsRatio, Variable
 
 if TYPE_CHECKING:
     from bayesnet.diagnosis.result import CauseResult, Diagnosis
 
-__all__ = ["FAMILIES", "finding_words", "headline", "name_of", "percent", "ratio", "summary"]
+__all__ = [
+    "FAMILIES", "amount", "finding_words", "headline", "name_of", "parameter_words", "percent",
+    "ratio", "summary",
+]
 
 #: Titles of the families of causes, in the order in which they are shown.
 FAMILIES = {
@@ -97,3 +100,34 @@ def summary(diagnosis: Diagnosis, top: int) -> str:
     )
     lines.append(diagnosis.model.disclaimer)
     return "\n".join(lines)
+
+
+def amount(value: float) -> str:
+    """A number of the model, to two digits."""
+    return "<0.001" if 0 < value < 0.001 else f"{value:.2g}"
+
+
+def parameter_words(network: Network, parameter: str) -> str:
+    """A parameter's path (`child/parent=state: state`) as people read it."""
+    path, _, state = parameter.partition(": ")
+    first, *keys = path.split("/")
+    child = network[first].name if first in network else first
+    if state:
+        child += f" {state.replace('_', ' ')}"
+    if not keys:
+        return f"{child}, how common"
+    if keys == ["leak"]:
+        return f"{child}, from anything else"
+    strata = [k for k in keys if k != "prevalence"]
+    if not any("=" in k or k in network for k in strata):
+        stratum = f" ({', '.join(k.replace('_', ' ') for k in strata)})" if strata else ""
+        return f"{child}, how common{stratum}"
+    d = network.distributions.get(first)
+    if isinstance(d, OddsRatio) and keys[0] in d.risk_factors:
+        return f"{child}, odds ratio of {network[keys[0]].name}"
+    given = []
+    for key in keys:
+        parent, _, value = key.partition("=")
+        name = network[parent].name if parent in network else parent.replace("_", " ")
+        given.append(name + (f" {value.replace('_', ' ')}" if value else ""))
+    return f"{child}, given {', '.join(given)}"

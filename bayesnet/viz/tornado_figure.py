@@ -5,7 +5,6 @@ from __future__ import annotations
 import textwrap
 from typing import TYPE_CHECKING
 
-from bayesnet.network import Network, OddsRatio
 from bayesnet.viz.style import FONT, bar_axes, footer, theme_named, title
 
 if TYPE_CHECKING:
@@ -13,7 +12,7 @@ if TYPE_CHECKING:
 
     from bayesnet.diagnosis.uncertainty import Sensitivity
 
-__all__ = ["parameter_words", "plot_tornado"]
+__all__ = ["plot_tornado"]
 
 WRAP = 52
 
@@ -33,7 +32,7 @@ def plot_tornado(
     theme : str
         `light` or `dark`.
     """
-    from bayesnet.diagnosis.words import percent
+    from bayesnet.diagnosis.words import amount, parameter_words, percent
 
     chosen = theme_named(theme)
     network = sensitivity.model.network
@@ -48,7 +47,7 @@ def plot_tornado(
             ax.barh(y, end - now, left=now, height=0.6, color=colour, linewidth=0, hatch=hatch,
                     edgecolor=chosen.paper, gid=f"{'low' if hatch else 'high'}:{y}")
             right = end > now or (end == now and not hatch)
-            ax.annotate(_number(value), (end, y), (4 if right else -4, 0),
+            ax.annotate(amount(value), (end, y), (4 if right else -4, 0),
                         textcoords="offset points", va="center", ha="left" if right else "right",
                         fontsize=8, color=chosen.muted, fontfamily=FONT)
         labels.append(textwrap.fill(parameter_words(network, str(r["parameter"])), WRAP))
@@ -65,32 +64,3 @@ def plot_tornado(
            "Numbers at the bars: the ends of the parameter's 95 % range; hatched where it is low, "
            "plain where high.")
     return ax
-
-
-def _number(value: float) -> str:
-    return "<0.001" if 0 < value < 0.001 else f"{value:.2g}"
-
-
-def parameter_words(network: Network, parameter: str) -> str:
-    """A parameter's path (`child/parent=state: state`) as people read it."""
-    path, _, state = parameter.partition(": ")
-    first, *keys = path.split("/")
-    child = network[first].name if first in network else first
-    if state:
-        child += f" {state.replace('_', ' ')}"
-    if not keys:
-        return f"{child}, how common"
-    if keys == ["leak"]:
-        return f"{child}, from anything else"
-    if keys[0] == "prevalence":
-        stratum = f" ({', '.join(k.replace('_', ' ') for k in keys[1:])})" if keys[1:] else ""
-        return f"{child}, how common{stratum}"
-    d = network.distributions.get(first)
-    if isinstance(d, OddsRatio) and keys[0] in d.risk_factors:
-        return f"{child}, odds ratio of {network[keys[0]].name}"
-    given = []
-    for key in keys:
-        parent, _, value = key.partition("=")
-        name = network[parent].name if parent in network else parent.replace("_", " ")
-        given.append(name + (f" {value.replace('_', ' ')}" if value else ""))
-    return f"{child}, given {', '.join(given)}"

@@ -195,3 +195,12 @@ def test_causes_are_named_by_label_too():
         for name in ("kinesiophobia", "Fear of movement")
     )
     assert json.loads(by_id) == json.loads(by_label)
+
+
+def test_cases_are_listed():
+    listed = json.loads(run("cases", "--json").stdout)
+    assert len(listed) == 62
+    text = run("cases", columns=80).stdout
+    for c in listed:
+        assert f"{c['id']}  {', '.join(c['true_causes'])}, {c['urgency']}" in text
+        assert c["summary"].split()[-1] in text

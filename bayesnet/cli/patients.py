@@ -350,15 +350,22 @@ def _show_evaluation(result: Evaluation, only_totals: bool) -> None:
 
 
 @app.command(name="cases", epilog="Example:  bayesnet diagnose --case wahl-2013")
-def list_cases() -> None:
+def list_cases(as_json: JsonFlag = False) -> None:
     """List the published cases that ship with the package."""
+    from rich.padding import Padding
+
     from bayesnet.validation import shipped_cases
 
-    table = Table(box=None, pad_edge=False)
-    for name in ("id", "true cause", "urgency"):
-        table.add_column(name, no_wrap=True)
-    table.add_column("summary")
     with clear_errors():
-        for c in shipped_cases():
-            table.add_row(escape(c.id), c.true_causes[0], c.urgency, escape(c.summary))
-    console().print(table)
+        cases = shipped_cases()
+    if as_json:
+        print_json([
+            {"id": c.id, "true_causes": list(c.true_causes), "urgency": c.urgency,
+             "summary": c.summary, "citation": c.citation} for c in cases
+        ])
+        return
+    out = console()
+    for c in cases:
+        causes = ", ".join(c.true_causes)
+        out.print(f"[bold]{escape(c.id)}[/]  {causes}, {c.urgency}", highlight=False)
+        out.print(Padding(escape(c.summary), (0, 0, 0, 4)), highlight=False)

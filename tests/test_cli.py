@@ -200,7 +200,7 @@ def test_causes_are_named_by_label_too():
 def test_cases_are_listed():
     listed = json.loads(run("cases", "--json").stdout)
     assert len(listed) == 62
-    text = run("cases", columns=80).stdout
+    text = " ".join(run("cases", columns=80).stdout.split())
     for c in listed:
-        assert f"{c['id']}  {', '.join(c['true_causes'])}, {c['urgency']}" in text
+        assert f"{c['id']} {', '.join(c['true_causes'])}, {c['urgency']}" in text
         assert c["summary"].split()[-1] in text

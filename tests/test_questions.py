@@ -214,6 +214,51 @@ def test_a_decision_worked_out_by_hand(small):
     assert unknown["talk"].open == ("first: Diary",)
 
 
+GOUT = """\
+name: gout
+parts:
+  cause:
+    gout: {group: underlying, table: {p: 0.3, expert: x}}
+  test:
+    swelling:
+      sensitivity_specificity: {of: gout, sensitivity: {p: 0.8, expert: x}, specificity: {p: 0.9, expert: x}}
+"""
+CURE = """\
+unit: days
+burdens: {test: 0.5}
+actions:
+  cure: {label: Cure, urgency: routine, for: {gout: 10}, cost: 4, expert: x}
+"""
+
+
+def test_the_value_of_one_test_worked_out_by_hand(tmp_path):
+    """One cause in 3 of 10; a test that finds 8 of 10 and clears 9 of 10; a cure worth 10 that costs 4.
+
+    Of 100 people 30 have it, 24 of them test positive; of the 70 others 7 do.
+    """
+    (tmp_path / "gout.yaml").write_text(GOUT, encoding="utf-8")
+    (tmp_path / "cure.yaml").write_text(CURE, encoding="utf-8")
+    model = bayesnet.load(tmp_path / "gout.yaml")
+    pathways = read_pathways(model, tmp_path / "cure.yaml")
+    result = model.diagnose({})
+    (found,) = next_findings(result, pathways=pathways)
+    assert found.probabilities["present"] == pytest.approx(0.31)  # 24 + 7
+
+    # Entropies in bits of 30 in 100, of 24 in 31, of 6 in 69.
+    before = -0.3 * math.log2(0.3) - 0.7 * math.log2(0.7)  # 0.8813
+    if_positive = -24 / 31 * math.log2(24 / 31) - 7 / 31 * math.log2(7 / 31)  # 0.7706
+    if_negative = -6 / 69 * math.log2(6 / 69) - 63 / 69 * math.log2(63 / 69)  # 0.4262
+    assert found.information == pytest.approx(before - 0.31 * if_positive - 0.69 * if_negative)
+    assert found.information == pytest.approx(0.3483, abs=1e-4)
+
+    # Untested, the cure is worth 10 x 0.3 - 4 = -1, so nobody gets it. Tested, the 31 get it:
+    # 10 x 0.24 - 4 x 0.31 = 1.16 a person tested. In the 69 the decision stays.
+    assert [a.net_benefit for a in decide(result, pathways)] == pytest.approx([-1.0])
+    assert found.utility == pytest.approx(1.16)
+    assert found.same_decision == pytest.approx(0.69)
+    assert found.score("utility") == pytest.approx(1.16 / 0.5)
+
+
 def test_rules_cannot_be_overruled(small):
     both = triage(small.diagnose(EVIDENCE))
     assert both.level == "emergency"

@@ -653,3 +653,19 @@ def test_picture_of_a_chart(small, kind):
     }
     # Places that do not hang on the width of letters.
     return shapes(draw[kind](mpl.figure.Figure(figsize=(6, 4)).add_axes((0.1, 0.2, 0.8, 0.75))))
+
+
+def test_titles_of_narrow_columns_keep_apart():
+    from bayesnet.network import Network, Table, Variable
+    from bayesnet.viz.page import TITLE, page_of, text_width
+
+    yes = ("absent", "present")
+    network = Network(
+        [Variable("a", yes, role="context"), Variable("b", yes, role="cause"), Variable("c", yes, role="history")],
+        {"a": Table((), np.array([0.5, 0.5])), "b": Table(("a",), np.full((2, 2), 0.5)),
+         "c": Table(("b",), np.full((2, 2), 0.5))},
+    )
+    titles = page_of(network).titles
+    assert [t for t, _, _ in titles] == ["Known before", "Causes", "Findings"]
+    for (text, x, _), (_, following, _) in itertools.pairwise(titles):
+        assert x + text_width(text, TITLE, "bold") < following

@@ -146,7 +146,7 @@ def attribute(
 
 @app.command(epilog="Example:  bayesnet why spinal_stenosis --case wahl-2013 --over disc_herniation")
 def why(
-    cause: Annotated[str, typer.Argument(help="The cause to explain.")],
+    cause: Annotated[str, typer.Argument(help="The cause to explain, by id or label.")],
     patient: Patient = None,
     case: CaseOption = None,
     model: ModelOption = "pt_failure",

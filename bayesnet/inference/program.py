@@ -13,14 +13,20 @@ passes are those of a junction tree, whose cliques are the products formed here)
 A noisy-MAX child is never expanded. Each parent contributes a small table, and contributions
 combine by the maximum of their values (Zhang & Poole 1996, J Artif Intell Res 5:301). This spans
 the same cliques as the auxiliary-variable factorisation of Díez & Galán (2003) but has no negative
-entries: every number in the program is a sum of products of non-negative numbers, so no digits are
-lost to cancellation, however small the links or many the findings. The rules for two factors that
-share a noisy variable y, contribution (c) or function (f):
+entries: every number is a sum of products of non-negative numbers, so no digits are lost to
+cancellation, however small the links or many the findings. The rules for two factors that share a
+noisy variable y, contribution (c) or function (f):
 
     c, c -> c    out(max(y1, y2)) += a(y1) b(y2)
     f, c -> f    out(y) += a(max(y, y2)) b(y2)        (the adjoint: f averaged over the contribution)
 
 Summing y out of (f, c) pairs equal values; of a lone f takes its value at the neutral state.
+
+A hub is the exception: a noisy-OR of many parents is in nearly every clique, where combining by the
+maximum costs several products an entry and the factorisation of Díez & Galán (Int J Intell Syst
+18:165) only one. It is used for the few hubs whose leak bounds what the subtraction can lose
+(`_hubs`): P(y = 1 | parents) = 1 - P(y = 0 | parents) is at least the leak, so that rounding grows
+by at most (2 - leak) / leak.
 """
 
 from __future__ import annotations
@@ -66,6 +72,10 @@ IndexArray = npt.NDArray[np.int32]
 #: the latest when two such messages, each entry 1e-12, would multiply to 1e-288.
 EVIDENCE_BEFORE_RESCALING = {"small": 4, "large": 12}
 SMALL_MESSAGE = 64
+#: A noisy-OR of so many parents is a hub.
+HUB_PARENTS = 8
+#: The subtractions of hubs may multiply rounding by this much in all: four of sixteen digits.
+LARGEST_ROUNDING = 1e4
 #: Clique-table entries of the largest program: its indices take some 30 bytes an entry.
 LARGEST_PROGRAM = 1 << 26
 #: A long search starts by accepting orders that cost about this share more.
@@ -258,6 +268,7 @@ class _Compiler:
         self.free = free
         self.zeros_stay = zeros_stay
         self.table_nodes: dict[str, tuple[int, ...]] = {}
+        self.hubs = _hubs(network, free)
         self.ids = {v: i for i, v in enumerate(network.variables)}
         self.sizes = [len(v) for v in network.variables.values()]
         self.toward_first = [network.combines_toward_first(v) for v in network.variables]
@@ -299,29 +310,38 @@ class _Compiler:
                    for f in self.network.factors_of(v)]
         contributed = {f.scope[-1] for f in factors if f.contribution}
         also_used = {v for f in factors for v in (f.scope[:-1] if f.contribution else f.scope)}
-        also_used |= self.given.keys()
+        also_used |= self.given.keys() | self.hubs
         double: dict[str, int] = {}
         for v in sorted(contributed, key=self.ids.__getitem__):
             noisy = self.ids[v]
             if v in also_used:
-                # Contributions go to a double of v; the identity hands the result over to v.
+                # Contributions go to a double of v, which hands the result over to v: by the
+                # identity, or for a hub by the differences of what its parents' products sum up.
                 noisy = len(self.sizes)
                 self.sizes.append(self.sizes[self.ids[v]])
                 self.toward_first.append(self.toward_first[self.ids[v]])
                 self.names.append(f"{v}'")
-                size = self.sizes[noisy]
-                self._add_cut((noisy, self.ids[v]), frozenset(), np.eye(size), constant=True)
+                handed = np.eye(self.sizes[noisy])
+                if v in self.hubs:
+                    handed -= np.eye(len(handed), k=-1 if self.toward_first[noisy] else 1)
+                self._add_cut((noisy, self.ids[v]), frozenset(), handed, constant=True)
             double[v] = noisy
-            self.noisy.add(noisy)
+            if v not in self.hubs:
+                self.noisy.add(noisy)
         for f in factors:
             scope = tuple(self.ids[v] for v in f.scope)
             contributions: frozenset[int] = frozenset()
+            child, values = f.scope[-1], f.values
             if f.contribution:
-                scope = (*scope[:-1], double[f.scope[-1]])
-                contributions = frozenset(scope[-1:])
-            child = f.scope[-1]
+                scope = (*scope[:-1], double[child])
+                if child not in self.hubs:
+                    contributions = frozenset(scope[-1:])
+                elif self.toward_first[scope[-1]]:
+                    values = np.cumsum(values[..., ::-1], axis=-1)[..., ::-1]
+                else:
+                    values = np.cumsum(values, axis=-1)
             constant = child not in self.free
-            added = self._add_cut(scope, contributions, f.values, constant)
+            added = self._add_cut(scope, contributions, values, constant)
             if not constant:
                 self.table_nodes[child] = (*self.table_nodes.get(child, ()), added)
         for v, state in self.given.items():
@@ -567,6 +587,26 @@ class _Compiler:
         return strides
 
 
+def _hubs(network: Network, free: frozenset[str]) -> frozenset[str]:
+    """The two-state noisy variables to take by difference, those with most parents first."""
+    found = []
+    for v in network.variables:
+        factors = network.factors_of(v)
+        if v in free or len(network[v]) != 2 or len(factors) <= HUB_PARENTS:
+            continue
+        for f in factors:
+            if f.contribution and len(f.scope) == 1:
+                leak = float(f.values[0 if network.combines_toward_first(v) else 1])
+                if leak > 0:
+                    found.append((-len(factors), v, (2 - leak) / leak))
+    chosen, rounding = set(), 1.0
+    for _, v, growth in sorted(found):
+        if rounding * growth <= LARGEST_ROUNDING:
+            chosen.add(v)
+            rounding *= growth
+    return frozenset(chosen)
+
+
 def _grouped(
     key: npt.NDArray[np.int64], size: int, a: npt.NDArray[np.int64], b: npt.NDArray[np.int64]
 ) -> SumOfProducts:
@@ -755,7 +795,9 @@ def _given_order(compiler: _Compiler, order: Sequence[str] | None) -> Eliminatio
         return None
     present = {v for node in compiler.nodes for v in node.scope}
     ids = {compiler.names[v]: v for v in present}
-    kept = [v for v in order if v in ids]
+    named = set(order)
+    # A double that the order was not made for goes just before its variable.
+    kept = [u for v in order for u in ((v,) if f"{v}'" in named else (f"{v}'", v)) if u in ids]
     if len(kept) != len(ids) or len(set(kept)) != len(ids):
         return None
     scopes = [node.scope for node in compiler.nodes]

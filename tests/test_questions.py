@@ -15,7 +15,13 @@ import bayesnet
 from bayesnet.cli import app
 from bayesnet.diagnosis.information import next_findings
 from bayesnet.diagnosis.interview import Interview
-from bayesnet.diagnosis.pathways import decide, read_pathways, triage
+from bayesnet.diagnosis.pathways import (
+    LEVELS,
+    decide,
+    levels_by_benefit,
+    read_pathways,
+    triage,
+)
 from bayesnet.diagnosis.uncertainty import sensitivity
 from bayesnet.errors import EvidenceError, ModelFileError
 from bayesnet.reports.patient import patient_html, patient_json
@@ -270,6 +276,27 @@ def test_rules_cannot_be_overruled(small):
     assert "safe" not in repr(triage(none))
 
 
+@pytest.mark.parametrize(
+    ("later", "present", "level"),
+    [
+        (60, 0.25, "emergency"),  # today 25 > 20; over later 0.25 x 40 = 10 > 20 - 14
+        (90, 0.25, "urgent"),  # later 22.5 > 14 does; over it today gains 0.25 x 10 = 2.5 < 6
+        (50, 0.25, "emergency"),  # later 12.5 < 14 is not worth it, so it outdoes nothing
+        (90, 0.16, "urgent"),  # today 16 < 20, later 14.4 > 14
+        (90, 0.15, "routine"),  # neither
+    ],
+)
+def test_today_must_be_worth_more_than_later(later, present, level):
+    gains = np.array([[0, 100.0], [0, later], [0, 500.0]])
+    urgency = np.array([LEVELS.index(x) for x in ("emergency", "urgent", "routine")])
+    found, speaks = levels_by_benefit(
+        gains, np.array([20.0, 14.0, 1.0]), urgency, np.array([[1 - present, present]])
+    )
+    assert LEVELS[found[0]] == level
+    assert speaks[0].any() == (level != "routine")
+    assert not speaks[0, 2]
+
+
 def test_all_errors_of_a_pathways_file(small, tmp_path):
     path = tmp_path / "own.yaml"
     path.write_text(
@@ -448,6 +475,13 @@ def test_triage_of_the_published_cases(model):
     assert caught / len(urgent) >= 0.7
     assert caught_emergency >= len(emergencies) - 1
     assert routine / len(calm) >= 0.7
+
+
+@pytest.mark.parametrize("sex", ["female", "male"])
+@pytest.mark.parametrize("age", [25, 40, 55, 70, 80])
+def test_age_and_sex_alone_are_no_emergency(model, age, sex):
+    """Four in five have a red flag: one alone must not alarm."""
+    assert model.diagnose({"age": age, "sex": sex}).triage.level != "emergency"
 
 
 def test_every_question_on_the_command_line_and_as_json():

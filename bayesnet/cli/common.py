@@ -12,14 +12,29 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 from rich.console import Console
 from rich.markup import escape
+from typer.core import TyperGroup
 
 from bayesnet.errors import BayesnetError
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+#: The commands as people come to need them; what is not named comes last.
+NEEDED = (
+    "diagnose", "why", "next", "attribute", "sure", "actions", "whatif", "interview", "cases",
+    "plot", "serve", "score", "cohort", "simulate", "query", "model", "evaluate",
+)  # fmt: skip
+
+
+class _Needed(TyperGroup):
+    def list_commands(self, ctx: Any) -> list[str]:
+        names = super().list_commands(ctx)
+        return sorted(names, key=lambda n: NEEDED.index(n) if n in NEEDED else len(NEEDED))
+
+
 app = typer.Typer(
     name="bayesnet",
+    cls=_Needed,
     help="Why did physical therapy fail for this person's back pain? Exact probabilities, with "
     "reasons. Decision support for education and research; not a medical device.",
     no_args_is_help=True,

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from bayesnet.cohort.encode import Encoded
 from bayesnet.diagnosis.necessity import outcome_links
-from bayesnet.diagnosis.pathways import LEVELS, gain_matrix
+from bayesnet.diagnosis.pathways import LEVELS, gain_matrix, levels_by_benefit
 from bayesnet.errors import EvidenceError
 from bayesnet.inference import likelihoods_of
 from bayesnet.network.factor import FloatArray
@@ -218,7 +218,4 @@ def _triage(
     gains, costs = gain_matrix(model, paths)
     states = np.concatenate([posteriors[c] for c in model.causes], axis=1)
     urgency = np.array([LEVELS.index(a.urgency) for a in paths.actions.values()])
-    for i in np.flatnonzero(urgency < routine).tolist():
-        worthwhile = states @ gains[i] > costs[i]
-        level[worthwhile] = np.minimum(level[worthwhile], urgency[i])
-    return level
+    return np.minimum(level, levels_by_benefit(gains, costs, urgency, states)[0])

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
+import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from bayesnet.errors import EvidenceError, ModelFileError, Problem, did_you_mean
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "LEVELS", "ActionResult", "Pathway", "Pathways", "TriageRule", "actions_frame", "decide",
-    "Triage", "gain_matrix", "read_pathways", "triage",
+    "Triage", "gain_matrix", "levels_by_benefit", "outdone", "read_pathways", "triage",
 ]
 
 #: Beside model.yaml.
@@ -364,11 +365,70 @@ class Triage:
         return "\n".join(lines)
 
 
+def outdone(
+    gains: FloatArray, costs: FloatArray, states: FloatArray, i: int, j: int
+) -> npt.NDArray[np.bool_]:
+    """Where action `i` gains less over a slower action `j` than it costs more.
+
+    The two do the same work at different times, and the faster one also finds what the slower one
+    would, so that its gain over it is the sum of P(c = s) max(G_i(c, s) - G_j(c, s), 0): what is lost
+    by waiting.
+
+    Parameters
+    ----------
+    gains, costs : ndarray
+        As `gain_matrix` gives them.
+    states : ndarray
+        Shape `(patients, states of all causes)`: their probabilities.
+    i, j : int
+        Rows of `gains`.
+    """
+    found: npt.NDArray[np.bool_] = (
+        states @ np.maximum(gains[i] - gains[j], 0) <= costs[i] - costs[j]
+    )
+    return found
+
+
+def levels_by_benefit(
+    gains: FloatArray, costs: FloatArray, urgency: npt.NDArray[np.int_], states: FloatArray
+) -> tuple[npt.NDArray[np.int8], npt.NDArray[np.bool_]]:
+    """How soon, by expected net benefit alone, and which actions speak for it.
+
+    An action speaks where its expected gain exceeds its cost (Pauker & Kassirer 1975) and no slower
+    action that is also worth its cost outdoes it (`outdone`).
+
+    Parameters
+    ----------
+    gains, costs : ndarray
+        As `gain_matrix` gives them.
+    urgency : ndarray of int
+        Of every action: its place in `LEVELS`.
+    states : ndarray
+        Shape `(patients, states of all causes)`.
+
+    Returns
+    -------
+    ndarray of int, ndarray of bool
+        Shapes `(patients,)` (places in `LEVELS`) and `(patients, actions)`.
+    """
+    routine = LEVELS.index("routine")
+    worthwhile = states @ gains.T > costs
+    worthwhile[:, urgency >= routine] = False
+    speaks = worthwhile.copy()
+    for i in np.flatnonzero(urgency < routine).tolist():
+        for j in np.flatnonzero((urgency > urgency[i]) & (urgency < routine)).tolist():
+            speaks[:, i] &= ~(worthwhile[:, j] & outdone(gains, costs, states, i, j))
+    level = np.where(speaks, urgency, routine).min(axis=1, initial=routine).astype(np.int8)
+    return level, speaks
+
+
 def triage(diagnosis: Diagnosis, pathways: Pathways | None = None) -> Triage:
     """The urgency by the rules and by expected net benefit, whichever is higher.
 
-    A rule fires only on findings that are known; no probability lowers what a rule has said. The
-    answer never says that a person is safe: a level of routine lists what is still unknown.
+    A rule fires only on findings that are known; no probability lowers what a rule has said. By
+    benefit, today is called for only where it gains more over the work-up within weeks than it costs
+    more (`levels_by_benefit`). The answer never says that a person is safe: a level of routine lists
+    what is still unknown.
 
     Raises
     ------
@@ -397,12 +457,16 @@ def triage(diagnosis: Diagnosis, pathways: Pathways | None = None) -> Triage:
                 # Common context is no gap: only what one would ask or examine.
                 if network[v].role in ("history", "examination") and len(allowed) <= 2:
                     missing[v] = min(rank, missing.get(v, rank))
+    gains, costs = gain_matrix(model, paths)
+    urgency = np.array([LEVELS.index(a.urgency) for a in paths.actions.values()])
+    states = np.array([[p for c in model.causes for p in diagnosis[c].states.values()]])
+    _, speaks = levels_by_benefit(gains, costs, urgency, states)
+    speaking = {a for a, said in zip(paths.actions, speaks[0].tolist(), strict=True) if said}
     for r in decide(diagnosis, paths):
-        rank = LEVELS.index(r.urgency)
-        if r.worthwhile and rank < LEVELS.index("routine"):
+        if r.action in speaking:
             cause, _ = r.reasons[0]
             fired.append((
-                rank,
+                LEVELS.index(r.urgency),
                 f"{r.label} is worth it by its expected gain ({r.gain:.0f} against a cost of "
                 f"{r.cost:.0f} {paths.unit}), mostly for {network[cause].name} "
                 f"({percent(diagnosis[cause].posterior)}).",

@@ -215,14 +215,20 @@ def run_tiles(  # noqa: ANN201
     posterior,  # noqa: ANN001
     evidence,  # noqa: ANN001
     exponent_of,  # noqa: ANN001
+    room,  # noqa: ANN001
 ):
-    """Run the plan on the tiles [first_tile, last_tile) of a batch (see `plan.Plan`)."""
-    values = np.zeros(rows * LANES)
-    gradient = np.zeros(rows * LANES)
+    """Run the plan on the tiles [first_tile, last_tile) of a batch (see `plan.Plan`).
+
+    `room` has at least `2 * rows * LANES` entries and may hold anything.
+    """
+    values = room[: rows * LANES]
+    gradient = room[rows * LANES : 2 * rows * LANES]
     exponents = np.ones((max(rescaled, 1), LANES))
     tile_scale = np.zeros(LANES, np.int64)
     patients = posterior.shape[0]
     slots = len(slot_first)
+    for s in range(slots):
+        gradient[slot_first[s] * LANES : (slot_first[s] + slot_size[s]) * LANES] = 0.0
     for tile in range(first_tile, last_tile):
         base = tile * LANES
         tile_scale[:] = 0
@@ -339,14 +345,16 @@ def count_tiles(  # noqa: ANN201
     evidence,  # noqa: ANN001
     exponent_of,  # noqa: ANN001
     summed,  # noqa: ANN001
+    room,  # noqa: ANN001
 ):
     """Sum over the tiles [first_tile, last_tile) of people * d log P(evidence) / d table entry.
 
     `summed` receives one number an entry (see `counts.CountPlan`). The derivative of the logarithm
-    starts at the root as people / P(evidence), so that the rest of the pass is linear in it.
+    starts at the root as people / P(evidence), so that the rest of the pass is linear in it. `room`
+    as for `run_tiles`.
     """
-    values = np.zeros(rows * LANES)
-    gradient = np.zeros(rows * LANES)
+    values = room[: rows * LANES]
+    gradient = room[rows * LANES : 2 * rows * LANES]
     totals = np.zeros(len(summed) * LANES)
     scratch = np.zeros(LANES)
     exponents = np.ones((max(rescaled, 1), LANES))

@@ -21,7 +21,7 @@ from bayesnet.inference.plan import Plan
 from bayesnet.inference.program import Program, SumOfProducts
 from bayesnet.network.factor import FloatArray
 
-__all__ = ["Backend", "Marginals", "run", "run_codes"]
+__all__ = ["Backend", "Marginals", "given_back", "run", "run_codes", "taken"]
 
 Backend = Literal["auto", "numpy", "kernels"]
 CodeArray = npt.NDArray[np.int8]
@@ -30,6 +30,8 @@ CodeArray = npt.NDArray[np.int8]
 WORK_BEFORE_KERNELS = 2e7
 _work_done = 0.0
 _kernels_loaded = False
+#: Left by earlier runs, one for each thread that ran at the same time.
+_rooms: list[FloatArray] = []
 
 
 @dataclass(frozen=True, eq=False)
@@ -163,6 +165,24 @@ def _use_kernels(backend: Backend, program: Program, patients: int) -> bool:
     return _kernels_loaded or _work_done > WORK_BEFORE_KERNELS
 
 
+def taken(entries: int) -> FloatArray:
+    """Room for a run, taken from what earlier runs have left where that is large enough.
+
+    Memory that is new to the process must be cleared by the system, which takes longer than a
+    small batch itself.
+    """
+    try:
+        room = _rooms.pop()
+    except IndexError:
+        room = np.empty(0)
+    return room if len(room) >= entries else np.empty(entries)
+
+
+def given_back(room: FloatArray) -> None:
+    """Leave what `taken` gave for later runs."""
+    _rooms.append(room)
+
+
 def _in_kernels(
     plan: Plan,
     codes: CodeArray,
@@ -183,12 +203,14 @@ def _in_kernels(
     given = np.zeros((1, 1)) if tables is None else np.ascontiguousarray(tables)
 
     def work(first: int, last: int) -> None:
+        room = taken(2 * plan.rows * LANES)
         run_tiles(
             codes, likelihood, by_code, first, last, plan.slot_first, plan.slot_size,
             plan.slot_column, given, plan.table_first, plan.table_size, plan.table_column, plan.forward, plan.backward, plan.starts, plan.a_index, plan.b_index,
             plan.weight, plan.rows, plan.rescaled, plan.root_row, plan.constant_root,
-            plan.target_slot, plan.target_column, posterior, evidence, exponent,
+            plan.target_slot, plan.target_column, posterior, evidence, exponent, room,
         )  # fmt: skip
+        given_back(room)
 
     workers = min(threads or os.cpu_count() or 1, max(1, tiles // 4))
     if workers == 1:

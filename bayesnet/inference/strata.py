@@ -52,7 +52,7 @@ class Strata:
         starts = [0, *accumulate(sizes)][:-1]
         return dict(zip(self.network.variables, starts, strict=True))
 
-    @property
+    @cached_property
     def width(self) -> int:
         """Length of the evidence axis."""
         return sum(self.network.sizes(self.network.variables))

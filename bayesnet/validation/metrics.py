@@ -176,7 +176,7 @@ def calibration_line(predicted: ArrayLike, outcome: ArrayLike) -> CalibrationLin
     large = float(brentq(excess, -60.0, 60.0))
     if x[y == 1].min() > x[y == 0].max() or x[y == 1].max() < x[y == 0].min() or np.ptp(x) == 0:
         return CalibrationLine(float("nan"), float("nan"), large)
-    line = LogisticRegression(C=np.inf, tol=1e-10, max_iter=10_000).fit(x[:, None], y)
+    line = LogisticRegression(C=np.inf, solver="newton-cholesky", tol=1e-10).fit(x[:, None], y)
     return CalibrationLine(float(line.coef_[0, 0]), float(line.intercept_[0]), large)
 
 

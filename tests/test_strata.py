@@ -159,3 +159,22 @@ def test_a_long_search_finds_cheaper_orders_and_repeats_itself(model):
     assert long == again
     cost = [compile_program(model.network, order=o).multiplications for o in (short, long)]
     assert cost[1] < cost[0]
+
+
+def test_an_order_suits_programs_with_other_hubs(model, monkeypatch):
+    """Where a hub's numbers are free it is not taken by difference, and its place in the order moves."""
+    from bayesnet.inference import program
+
+    order = model.strata.order
+    by_difference = compile_program(model.network, order=order)
+    assert by_difference.order == order
+    free = compile_program(model.network, free=["pt_failure"], order=order)
+    assert "pt_failure'" in by_difference.order
+    assert "pt_failure'" not in free.order
+    assert free.elimination.entries <= by_difference.elimination.entries
+    monkeypatch.setattr(program, "HUB_PARENTS", 1000)
+    plain = compile_program(model.network, order=order)
+    assert plain.elimination.entries <= by_difference.elimination.entries
+    monkeypatch.undo()
+    again = compile_program(model.network, order=plain.order)
+    assert again.elimination.entries <= 1.1 * by_difference.elimination.entries

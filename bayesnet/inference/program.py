@@ -796,8 +796,16 @@ def _given_order(compiler: _Compiler, order: Sequence[str] | None) -> Eliminatio
     present = {v for node in compiler.nodes for v in node.scope}
     ids = {compiler.names[v]: v for v in present}
     named = set(order)
-    # A double that the order was not made for goes just before its variable.
-    kept = [u for v in order for u in ((v,) if f"{v}'" in named else (f"{v}'", v)) if u in ids]
+    kept: list[str] = []
+    for v in order:
+        double = f"{v}'"
+        if v not in ids:
+            # A hub that this program does not take by difference stands where its double would.
+            kept += [v[:-1]] if v.endswith("'") and v[:-1] in ids else []
+        elif double in ids and double not in named:
+            kept += [double, v]
+        elif double in ids or double not in named:
+            kept.append(v)
     if len(kept) != len(ids) or len(set(kept)) != len(ids):
         return None
     scopes = [node.scope for node in compiler.nodes]

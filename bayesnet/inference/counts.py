@@ -398,14 +398,14 @@ def expected_counts(
     sums = np.zeros((pieces, plan.sums))
 
     def work(piece: int) -> None:
-        room = taken(2 * plan.rows * LANES)
+        room = taken(plan.rows * LANES), taken(plan.rows * LANES)
         count_tiles(
             codes, rows.people, levels, level_first, edges[piece], edges[piece + 1],
             plan.slot_first, plan.slot_size, plan.forward, plan.backward, plan.starts,
             plan.a_index, plan.b_index, weight, plan.rows, plan.rescaled, plan.root_row, evidence,
-            exponent, sums[piece], room,
+            exponent, sums[piece], *room,
         )
-        given_back(room)
+        given_back(*room)
 
     workers = min(threads or os.cpu_count() or 1, pieces)
     if workers == 1:

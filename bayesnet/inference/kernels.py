@@ -215,14 +215,13 @@ def run_tiles(  # noqa: ANN201
     posterior,  # noqa: ANN001
     evidence,  # noqa: ANN001
     exponent_of,  # noqa: ANN001
-    room,  # noqa: ANN001
+    values,  # noqa: ANN001
+    gradient,  # noqa: ANN001
 ):
     """Run the plan on the tiles [first_tile, last_tile) of a batch (see `plan.Plan`).
 
-    `room` has at least `2 * rows * LANES` entries and may hold anything.
+    `values` and `gradient` have at least `rows * LANES` entries each and may hold anything.
     """
-    values = room[: rows * LANES]
-    gradient = room[rows * LANES : 2 * rows * LANES]
     exponents = np.ones((max(rescaled, 1), LANES))
     tile_scale = np.zeros(LANES, np.int64)
     patients = posterior.shape[0]
@@ -345,16 +344,15 @@ def count_tiles(  # noqa: ANN201
     evidence,  # noqa: ANN001
     exponent_of,  # noqa: ANN001
     summed,  # noqa: ANN001
-    room,  # noqa: ANN001
+    values,  # noqa: ANN001
+    gradient,  # noqa: ANN001
 ):
     """Sum over the tiles [first_tile, last_tile) of people * d log P(evidence) / d table entry.
 
     `summed` receives one number an entry (see `counts.CountPlan`). The derivative of the logarithm
-    starts at the root as people / P(evidence), so that the rest of the pass is linear in it. `room`
-    as for `run_tiles`.
+    starts at the root as people / P(evidence), so that the rest of the pass is linear in it. `values`
+    and `gradient` as for `run_tiles`.
     """
-    values = room[: rows * LANES]
-    gradient = room[rows * LANES : 2 * rows * LANES]
     totals = np.zeros(len(summed) * LANES)
     scratch = np.zeros(LANES)
     exponents = np.ones((max(rescaled, 1), LANES))

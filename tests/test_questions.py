@@ -23,6 +23,7 @@ from bayesnet.diagnosis.pathways import (
     triage,
 )
 from bayesnet.diagnosis.uncertainty import sensitivity
+from bayesnet.diagnosis.words import percent
 from bayesnet.errors import EvidenceError, ModelFileError
 from bayesnet.reports.patient import patient_html, patient_json
 from bayesnet.validation import shipped_cases
@@ -263,6 +264,12 @@ def test_the_value_of_one_test_worked_out_by_hand(tmp_path):
     assert found.utility == pytest.approx(1.16)
     assert found.same_decision == pytest.approx(0.69)
     assert found.score("utility") == pytest.approx(1.16 / 0.5)
+
+
+def test_certainty_is_not_written_by_the_last_bit():
+    assert [percent(p) for p in (1.0, 1 - 1e-15, 1 - 1e-9, 1e-15, 0.0)] == [
+        "100 %", "100 %", ">99.9 %", "<0.1 %", "0 %"
+    ]
 
 
 def test_rules_cannot_be_overruled(small):

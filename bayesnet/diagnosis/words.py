@@ -26,10 +26,10 @@ def percent(p: float) -> str:
     """A probability for people: never 0 % or 100 % unless it is exactly that."""
     if math.isnan(p):
         return "-"
+    # 0.0035 and 1 are written the same way whatever the last bits of a machine make of them.
+    p = float(f"{p:.12g}")
     if p in (0.0, 1.0):
         return f"{100 * p:.0f} %"
-    # 0.0035 is written the same way whatever the last bits of a machine make of it.
-    p = float(f"{p:.12g}")
     if p < 0.001:
         return "<0.1 %"
     if p > 0.999:

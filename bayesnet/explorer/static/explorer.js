@@ -28,6 +28,7 @@ let instances = 0;
 // As `bayesnet.diagnosis.words.percent`: never 0 % or 100 % unless it is exactly that.
 export function percent(p) {
   if (p === null || p === undefined || Number.isNaN(p)) return "-";
+  p = Number(p.toPrecision(12));
   if (p === 0 || p === 1) return `${100 * p} %`;
   if (p < 0.001) return "<0.1 %";
   if (p > 0.999) return ">99.9 %";

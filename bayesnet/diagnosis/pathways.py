@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "LEVELS", "ActionResult", "Pathway", "Pathways", "TriageRule", "actions_frame", "decide",
-    "Triage", "gain_matrix", "levels_by_benefit", "outdone", "read_pathways", "triage",
+    "Triage", "gain_matrix", "levels_by_benefit", "read_pathways", "triage",
 ]
 
 #: Beside model.yaml.
@@ -365,7 +365,7 @@ class Triage:
         return "\n".join(lines)
 
 
-def outdone(
+def _outdone(
     gains: FloatArray, costs: FloatArray, states: FloatArray, i: int, j: int
 ) -> npt.NDArray[np.bool_]:
     """Where action `i` gains less over a slower action `j` than it costs more.
@@ -395,7 +395,7 @@ def levels_by_benefit(
     """How soon, by expected net benefit alone, and which actions speak for it.
 
     An action speaks where its expected gain exceeds its cost (Pauker & Kassirer 1975) and no slower
-    action that is also worth its cost outdoes it (`outdone`).
+    action that is also worth its cost outdoes it (`_outdone`).
 
     Parameters
     ----------
@@ -417,7 +417,7 @@ def levels_by_benefit(
     speaks = worthwhile.copy()
     for i in np.flatnonzero(urgency < routine).tolist():
         for j in np.flatnonzero((urgency > urgency[i]) & (urgency < routine)).tolist():
-            speaks[:, i] &= ~(worthwhile[:, j] & outdone(gains, costs, states, i, j))
+            speaks[:, i] &= ~(worthwhile[:, j] & _outdone(gains, costs, states, i, j))
     level = np.where(speaks, urgency, routine).min(axis=1, initial=routine).astype(np.int8)
     return level, speaks
 

@@ -23,7 +23,7 @@ FAMILIES = {
 
 
 def percent(p: float) -> str:
-    """A probability for people: never 0 % or 100 % unless it is exactly that."""
+    """A probability for people: never 0 % or 100 % unless it is that to twelve digits."""
     if math.isnan(p):
         return "-"
     # 0.0035 and 1 are written the same way whatever the last bits of a machine make of them.

@@ -25,7 +25,7 @@ let instances = 0;
 
 // ---------------------------------------------------------------- words and small helpers
 
-// As `bayesnet.diagnosis.words.percent`: never 0 % or 100 % unless it is exactly that.
+// As `bayesnet.diagnosis.words.percent`: never 0 % or 100 % unless it is that to twelve digits.
 export function percent(p) {
   if (p === null || p === undefined || Number.isNaN(p)) return "-";
   p = Number(p.toPrecision(12));

@@ -226,8 +226,6 @@ def run_tiles(  # noqa: ANN201
     tile_scale = np.zeros(LANES, np.int64)
     patients = posterior.shape[0]
     slots = len(slot_first)
-    for s in range(slots):
-        gradient[slot_first[s] * LANES : (slot_first[s] + slot_size[s]) * LANES] = 0.0
     for tile in range(first_tile, last_tile):
         base = tile * LANES
         tile_scale[:] = 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,7 @@ from bayesnet.diagnosis.words import finding_words, name_of, percent, ratio
 
 if TYPE_CHECKING:
     from bayesnet.diagnosis.result import CauseResult, Diagnosis
+    from bayesnet.network import Network
 
 __all__ = ["patient_html", "patient_json", "patient_markdown", "write_report"]
 
@@ -20,10 +22,11 @@ _STYLE = """
 body{font:14px/1.45 system-ui,sans-serif;color:#222;max-width:52rem;margin:1.5rem auto;padding:0 1rem}
 h1{font-size:1.3rem;margin:0 0 .3rem}h2{font-size:1.05rem;margin:1.1rem 0 .3rem;border-bottom:1px solid #999}
 table{border-collapse:collapse;width:100%}th,td{padding:2px 6px;text-align:left;vertical-align:top}
-th{font-weight:600;border-bottom:1px solid #ccc}td.n,th.n{text-align:right;white-space:nowrap}
+th{font-weight:600;border-bottom:1px solid #ccc;vertical-align:bottom}.n{text-align:right}td.n{white-space:nowrap}
 .level{border:2px solid #222;padding:.5rem .8rem;margin:.6rem 0}.level b{text-transform:uppercase}
 .bar{display:inline-block;height:.7em;background:#0072B2;vertical-align:baseline}
 small,.muted{color:#555}ul{margin:.2rem 0;padding-left:1.2rem}
+@media(max-width:34rem){body{font-size:13px;padding:0 .5rem}th,td{padding:2px 3px}td.n.range{white-space:normal}}
 @media print{body{margin:0;font-size:11px;max-width:none}h2{break-after:avoid}tr{break-inside:avoid}}
 """
 
@@ -53,6 +56,17 @@ def _parts(diagnosis: Diagnosis, draws: int, seed: int) -> dict[str, Any]:
         "next": nexts, "actions": [a for a in decide(diagnosis) if a.worthwhile][:8] if advised else [],
         "draws": draws, "seed": seed,
     }
+
+
+def _to_find_out(network: Network, found: Mapping[str, Any]) -> str:
+    """The finding's name and how it is asked or looked for."""
+    name = network[found["finding"]].name
+    return f"{name}: {found['ask']}" if found["ask"] else name
+
+
+def _unbroken(share: float) -> str:
+    """A percentage whose sign stays on the number's line."""
+    return percent(share).replace(" ", "\u00a0")
 
 
 def patient_json(diagnosis: Diagnosis, draws: int = 1000, seed: int = 0) -> dict[str, Any]:
@@ -99,7 +113,7 @@ def patient_markdown(diagnosis: Diagnosis, draws: int = 1000, seed: int = 0) -> 
     lines += ["## Why", "", *[f"- {e.sentence()}" for e in p["explained"]], "",
               "## What to find out next", ""]
     for kind, found in p["next"].items():
-        lines.append(f"- {kind}: " + "; ".join(f["ask"] or f["finding"] for f in found))
+        lines += [f"- {kind}: {_to_find_out(model.network, f)}" for f in found]
     if p["actions"]:
         lines += ["", "## What to do", ""]
     for a in p["actions"]:
@@ -149,18 +163,18 @@ def patient_html(diagnosis: Diagnosis, draws: int = 1000, seed: int = 0) -> str:
                 f"</span> {percent(r.necessity)}</td>"
                 f"<td class='n'>{percent(share.share) if share else '-'}</td>"
                 f"<td class='n'>{percent(r.posterior)}</td>"
-                f"<td class='n'>{percent(x['posterior_low'])} to {percent(x['posterior_high'])}</td>"
+                f"<td class='n range'>{_unbroken(x['posterior_low'])} to {_unbroken(x['posterior_high'])}</td>"
                 f"<td class='n'>{ratio(r.likelihood_ratio)}</td></tr>"
             )
         out.append("</table>")
     out.append("<h2>Why</h2><ul>")
     out += [f"<li>{e(x.sentence())}</li>" for x in p["explained"]]
     out.append("</ul><p class='muted'>Numbers in brackets are decibans: 10 is ten to one.</p>")
-    out.append("<h2>What to find out next</h2><table><tr><th>kind</th><th>question</th>"
+    out.append("<h2>What to find out next</h2><table><tr><th>kind</th><th>finding and how to ask</th>"
                "<th class='n'>bits</th></tr>")
     for kind, found in p["next"].items():
         out += [
-            f"<tr><td>{e(kind)}</td><td>{e(f['ask'] or f['finding'])}</td>"
+            f"<tr><td>{e(kind)}</td><td>{e(_to_find_out(model.network, f))}</td>"
             f"<td class='n'>{f['information']:.2f}</td></tr>" for f in found
         ]
     out.append("</table>")

@@ -7,7 +7,8 @@ import math
 import pytest
 
 import bayesnet
-from bayesnet.validation import evaluate, shipped_cases, wilson_interval
+from bayesnet.errors import BayesnetError
+from bayesnet.validation import evaluate, shipped_case, shipped_cases, wilson_interval
 
 
 @pytest.mark.parametrize(
@@ -50,3 +51,17 @@ def test_an_evaluation_shows_itself():
     assert "not a medical device" in result._repr_html_().lower()
     frame = result.to_frame()
     assert frame["rank_by_necessity"].tolist() == [s.ranks["necessity"] for s in result.scores]
+
+
+def test_the_further_cases_fit_the_model_and_are_other_cases(model):
+    further, known = shipped_cases(model, "further"), shipped_cases(model)
+    assert len(further) > 100
+    assert not {c.id for c in further} & {c.id for c in known}
+    assert {c.urgency for c in further} == {"emergency", "urgent", "routine"}
+    assert all(c.citation and c.summary and c.findings for c in further)
+    assert shipped_case(further[-1].id) == further[-1]
+
+
+def test_an_unknown_set_of_cases_is_named(model):
+    with pytest.raises(BayesnetError, match="Did you mean further"):
+        shipped_cases(model, "furthr")

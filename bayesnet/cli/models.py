@@ -219,12 +219,13 @@ def write_card(
     with clear_errors():
         model = bayesnet.load(path)
         read = read_cases(cases, model) if cases else shipped_cases(model)
+        further = () if cases else shipped_cases(model, "further")
         if output is None:
-            print(model_card(model, read), end="")  # noqa: T201
+            print(model_card(model, read, further=further), end="")  # noqa: T201
             return
         picture = output.with_name(output.stem + "_network.svg")
         try:
-            output.write_text(model_card(model, read, picture.name), encoding="utf-8")
+            output.write_text(model_card(model, read, picture.name, further), encoding="utf-8")
             write_figure(model.plot, picture)
         except OSError as error:
             fail(f"cannot write {error.filename}: {error.strerror}")

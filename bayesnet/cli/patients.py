@@ -203,13 +203,17 @@ def query(
 
 
 @app.command(
-    epilog="Examples:  bayesnet evaluate data/cases/dev_cases.jsonl --scope findings  |  "
-    "bayesnet evaluate --scope findings --summary --compare my_model  |  bayesnet evaluate --baselines"
+    epilog="Examples:  bayesnet evaluate --scope findings  |  bayesnet evaluate further --summary  |  "
+    "bayesnet evaluate my_cases.jsonl  |  bayesnet evaluate --scope findings --summary --compare my_model  |  bayesnet evaluate --baselines"
 )
 def evaluate(
     cases: Annotated[
-        Path | None, typer.Argument(help="Cases, one JSON object a line; the shipped ones by default.")
-    ] = None,
+        str,
+        typer.Argument(
+            help="Cases, one JSON object a line, or a shipped set: development (looked at while the "
+            "model was built) or further (coded later, without sight of it)."
+        ),
+    ] = "development",
     model: ModelOption = "pt_failure",
     scope: Annotated[
         str, typer.Option(help="all, or findings: only what was known before the tests.")
@@ -231,14 +235,15 @@ def evaluate(
     import bayesnet
     from bayesnet.validation import evaluate as score
     from bayesnet.validation import read_cases, shipped_cases
-    from bayesnet.validation.cases import SCOPES
+    from bayesnet.validation.cases import CASE_SETS, SCOPES
     from bayesnet.validation.scorecard import compare_models
 
     if scope not in SCOPES:
         fail(f"--scope {scope}: expected {' or '.join(SCOPES)}.{did_you_mean(scope, SCOPES)}")
     with clear_errors():
         loaded = bayesnet.load(model)
-        read = read_cases(cases, loaded) if cases else shipped_cases(loaded)
+        a_file = cases not in CASE_SETS and (Path(cases).suffix or Path(cases).exists())
+        read = read_cases(cases, loaded) if a_file else shipped_cases(loaded, cases)
         if not read:
             fail("there are no cases to evaluate")
         with progress(len(read), "cases") as advance:
@@ -349,15 +354,23 @@ def _show_evaluation(result: Evaluation, only_totals: bool) -> None:
     )
 
 
-@app.command(name="cases", epilog="Example:  bayesnet diagnose --case wahl-2013")
-def list_cases(as_json: JsonFlag = False) -> None:
+@app.command(
+    name="cases",
+    epilog="Examples:  bayesnet cases  |  bayesnet cases further  |  bayesnet diagnose --case wahl-2013",
+)
+def list_cases(
+    which: Annotated[
+        str, typer.Argument(metavar="[SET]", help="development or further (see `evaluate --help`).")
+    ] = "development",
+    as_json: JsonFlag = False,
+) -> None:
     """List the published cases that ship with the package."""
     from rich.padding import Padding
 
     from bayesnet.validation import shipped_cases
 
     with clear_errors():
-        cases = shipped_cases()
+        cases = shipped_cases(which=which)
     if as_json:
         print_json([
             {"id": c.id, "true_causes": list(c.true_causes), "urgency": c.urgency,

@@ -104,14 +104,19 @@ def evidence_grade(parameter: Parameter, studies: Mapping[str, StudyFigure]) -> 
     return "recalled" if parameter.studies else "expert"
 
 
-def model_card(model: DiagnosticModel, cases: Sequence[Case], picture: str | None = None) -> str:
+def model_card(
+    model: DiagnosticModel,
+    cases: Sequence[Case],
+    picture: str | None = None,
+    further: Sequence[Case] = (),
+) -> str:
     """The card as Markdown.
 
     Parameters
     ----------
     model : DiagnosticModel
-    cases : sequence of Case
-        Development cases to rank.
+    cases, further : sequence of Case
+        Development cases to rank, and cases that were coded without sight of the model.
     picture : str, optional
         Path of a drawing of the network, to show in the card.
     """
@@ -132,6 +137,7 @@ def model_card(model: DiagnosticModel, cases: Sequence[Case], picture: str | Non
         _causes(model),
         _published(compare_with_published(model)),
         _cases(model, cases, notes),
+        _further(model, further),
         _real_patients(model),
         _section("Limits", notes.limits, points=True),
         _section("What is not known", notes.unknown, points=True),
@@ -378,6 +384,42 @@ def _cases(model: DiagnosticModel, cases: Sequence[Case], notes: CardNotes) -> s
         )
     texts.append(_missed(model, results["findings"], notes))
     return "\n\n".join([*texts, _baselines(model, cases), _scorecard(results["findings"])])
+
+
+def _further(model: DiagnosticModel, cases: Sequence[Case]) -> str:
+    """Cases that were coded without sight of the model, by cause."""
+    if not cases:
+        return ""
+    result = evaluate(model, list(cases), "findings")
+    summary = result.summary()
+    rows = [
+        (measure.replace("_", " "),
+         *(_with_interval(summary[measure], k) for k in ("top_1", "top_3", "top_5", "emergency_recall")))
+        for measure in ("likelihood_ratio", "necessity", "posterior")
+    ]
+    by_cause: dict[str, list[int]] = {}
+    for score in result.scores:
+        by_cause.setdefault(score.primary, []).append(score.ranks["likelihood_ratio"])
+    ranks = [
+        (model.network[cause].name, str(len(found)), str(sum(r == 1 for r in found)),
+         str(sum(r <= 3 for r in found)), ", ".join(map(str, sorted(r for r in found if r > 3))))
+        for cause in model.causes if (found := by_cause.get(cause))
+    ]
+    return "\n\n".join([
+        "### Further cases, coded without sight of the model",
+        f"{len(cases)} published case reports and board-style vignettes, found and coded by readers who "
+        "knew the names and states but not the model (`bayesnet evaluate further --scope findings`), "
+        "mostly from the opening of each paper, so that signs told further down are missing. Most are "
+        "first presentations, not pain after physical therapy. Their misses showed for which pairs of "
+        "cause and finding to look for studies; no number is set from a case.",
+        _table(("ranked by", "top 1", "top 3", "top 5", "emergencies in top 3"), rows),
+        "Triage: " + "; ".join(
+            f"{right} of {of} cases coded as {level} were called "
+            + ("routine" if level == "routine" else "emergency or urgent")
+            for level, (right, of) in result.triage().items()
+        ) + f". Log score {summary['log_score']:.2f}.",
+        _table(("published cause", "cases", "first", "in the first three", "other ranks"), ranks),
+    ])
 
 
 def _baselines(model: DiagnosticModel, cases: Sequence[Case]) -> str:

@@ -24,10 +24,12 @@ if TYPE_CHECKING:
     from bayesnet.model import DiagnosticModel
 
 __all__ = [
-    "SCOPES", "Case", "CaseScore", "Evaluation", "evaluate", "read_cases", "shipped_case",
+    "CASE_SETS", "SCOPES", "Case", "CaseScore", "Evaluation", "evaluate", "read_cases", "shipped_case",
     "shipped_cases",
 ]
 
+#: Cases that come with the package: the file of each set in `data/cases`.
+CASE_SETS = {"development": "dev_cases.jsonl", "further": "further_cases.jsonl"}
 #: What of a case is told to the model.
 SCOPES = ("all", "findings")
 TOPS = (1, 3, 5)
@@ -142,20 +144,39 @@ def _case(line: str, where: str, problems: list[Problem]) -> Case | None:
     )
 
 
-def shipped_cases(model: DiagnosticModel | None = None) -> list[Case]:
-    """The published cases that come with the package, checked against `model` if one is given."""
-    return read_cases(data_file("cases", "dev_cases.jsonl"), model)
+def shipped_cases(
+    model: DiagnosticModel | None = None, which: str = "development"
+) -> list[Case]:
+    """The published cases that come with the package, checked against `model` if one is given.
+
+    Parameters
+    ----------
+    model : DiagnosticModel, optional
+    which : str
+        One of `CASE_SETS`: `development`, the cases looked at while the model was built, or
+        `further`, cases coded later by readers who had not seen the model.
+
+    Raises
+    ------
+    CaseFileError
+        For another name.
+    """
+    if which not in CASE_SETS:
+        raise CaseFileError([
+            f"no set of cases {which!r}: {' or '.join(CASE_SETS)}.{did_you_mean(which, CASE_SETS)}"
+        ])
+    return read_cases(data_file("cases", CASE_SETS[which]), model)
 
 
 def shipped_case(id: str) -> Case:
-    """One of them.
+    """One of them, of any set.
 
     Raises
     ------
     CaseFileError
         When there is no such case.
     """
-    cases = {c.id: c for c in shipped_cases()}
+    cases = {c.id: c for name in CASE_SETS for c in shipped_cases(which=name)}
     if id not in cases:
         raise CaseFileError([f"no shipped case {id!r}.{did_you_mean(id, cases)}"])
     return cases[id]

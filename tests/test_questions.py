@@ -537,3 +537,11 @@ def test_report(tmp_path, ending):
     bad = CliRunner().invoke(app, ["diagnose", "--case", "wahl-2013", "--report", str(tmp_path / "r.doc")])
     assert bad.exit_code == 2
     assert "ends in .html, .md or .json" in bad.stderr
+
+
+def test_a_cause_reads_as_a_sentence(model):
+    found = model.diagnose({"age": 40, "fever": True})["vertebral_infection"]
+    text = repr(found)
+    assert text.startswith("<Spinal infection: present ") and "because of it" in text
+    assert f"LR {found.likelihood_ratio:.0f}" in text
+    assert "because" not in repr(model.diagnose({"age": 40, "pt_failure": None})["depression"])

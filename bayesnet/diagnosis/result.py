@@ -13,6 +13,7 @@ import numpy as np
 
 from bayesnet.diagnosis.necessity import necessity, outcome_links
 from bayesnet.diagnosis.ranking import rank_key
+from bayesnet.diagnosis.words import percent, ratio
 from bayesnet.errors import did_you_mean
 from bayesnet.inference import Findings, likelihoods_of
 from bayesnet.network import NoisyMax
@@ -79,6 +80,15 @@ class CauseResult:
     likelihood_ratio: float
     necessity: float
     states: Mapping[str, float]
+
+    def __repr__(self) -> str:
+        because = "" if self.necessity != self.necessity else (
+            f", PT failed because of it {percent(self.necessity)}"
+        )
+        return (
+            f"<{self.label}: present {percent(self.posterior)}, before {percent(self.prior)}, "
+            f"LR {ratio(self.likelihood_ratio)}{because}>"
+        )
 
     @property
     def state(self) -> str:
@@ -361,7 +371,7 @@ _CELL = "padding:1px 10px"
 
 
 def _html_row(r: CauseResult) -> str:
-    from bayesnet.diagnosis.words import name_of, percent, ratio
+    from bayesnet.diagnosis.words import name_of
 
     share = 0.0 if math.isnan(r.necessity) else r.necessity
     shown = "" if math.isnan(r.necessity) else percent(r.necessity)

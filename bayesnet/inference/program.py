@@ -206,6 +206,21 @@ class Program:
         self.__dict__.update(state)
 
     @cached_property
+    def place(self) -> dict[int, int]:
+        """Where each constant table that a step reads starts in `constants`; -1 stands for none."""
+        read = {n for s in self.steps for n in (s.left, s.right)}
+        found, size = {-1: 0}, 1
+        for n in sorted(n for n in read if n >= 0 and self.nodes[n].constant):
+            found[n] = size
+            size += self.nodes[n].size
+        return found
+
+    @cached_property
+    def constants(self) -> FloatArray:
+        """A one, then the constant tables one after the other."""
+        return np.concatenate([np.ones(1), *(self.values[n] for n in self.place if n >= 0)])
+
+    @cached_property
     def position(self) -> dict[str, int]:
         """Where each variable starts along the evidence axis."""
         return dict(zip(self.variables, self.offsets, strict=True))

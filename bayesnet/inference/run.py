@@ -17,7 +17,6 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from bayesnet.inference.plan import Plan
 from bayesnet.inference.program import Program, SumOfProducts
 from bayesnet.network.factor import FloatArray
 
@@ -91,19 +90,20 @@ def run(
     if not _use_kernels(backend, program, len(likelihood)):
         wanted = set(program.variables if targets is None else targets)
         return _in_numpy(program, wanted, likelihood, given)
-    plan = program.plan(targets)
-    rows = np.zeros((1, 1))
-    if plan.table_nodes:
+    rows = None
+    if program.table_nodes:
         patients = len(likelihood)
         rows = np.concatenate(
             [
                 given[n] if n in given else np.broadcast_to(x, (patients, len(x)))
-                for n in plan.table_nodes
+                for n in program.plan(targets).table_nodes
                 for x in (program.values[n],)
             ],
             axis=1,
         )
-    return _in_kernels(plan, np.zeros((1, 1), np.int8), likelihood, False, threads, rows)
+    return _in_kernels(
+        program, targets, np.zeros((1, 1), np.int8), likelihood, False, threads, rows
+    )
 
 
 def _by_node(
@@ -156,7 +156,7 @@ def run_codes(
             f"{program.variables[bad]} has {program.sizes[bad]} states; "
             f"a code of {codes[:, bad].max()} is too large"
         )
-    return _in_kernels(program.plan(targets), codes, np.zeros((1, 1)), True, threads)
+    return _in_kernels(program, targets, codes, np.zeros((1, 1)), True, threads)
 
 
 def _use_kernels(backend: Backend, program: Program, patients: int) -> bool:
@@ -185,12 +185,13 @@ def taken(entries: int) -> FloatArray:
 
 
 def given_back(*rooms: FloatArray) -> None:
-    """Leave what `taken` gave for later runs."""
-    _rooms.extend(rooms)
+    """Leave what `taken` gave for later runs, which get the first of them first."""
+    _rooms.extend(reversed(rooms))
 
 
 def _in_kernels(
-    plan: Plan,
+    program: Program,
+    targets: Iterable[str] | None,
     codes: CodeArray,
     likelihood: FloatArray,
     by_code: bool,
@@ -198,24 +199,29 @@ def _in_kernels(
     tables: FloatArray | None = None,
 ) -> Marginals:
     global _kernels_loaded  # noqa: PLW0603
-    from bayesnet.inference.kernels import LANES, run_tiles
+    from bayesnet.inference.kernels import TILE, run_tiles
 
     _kernels_loaded = True
+    plan = program.plan(targets)
+    layout = plan.layout
     patients = len(codes) if by_code else len(likelihood)
     posterior = np.empty((patients, plan.width))
     evidence = np.empty(patients)
     exponent = np.empty(patients, np.int64)
-    tiles = -(-patients // LANES)
+    lanes = len(TILE)
+    tiles = -(-patients // lanes)
     given = np.zeros((1, 1)) if tables is None else np.ascontiguousarray(tables)
+    constant_root = 0.0 if layout.root_row >= 0 else float(program.values[program.root][0])
 
     def work(first: int, last: int) -> None:
-        room = taken(plan.rows * LANES), taken(plan.rows * LANES)
+        room = taken(layout.rows * lanes), taken(layout.derivative_rows * lanes)
         run_tiles(
-            codes, likelihood, by_code, first, last, plan.slot_first, plan.slot_size,
-            plan.slot_column, given, plan.table_first, plan.table_size, plan.table_column, plan.forward, plan.backward, plan.starts, plan.a_index, plan.b_index,
-            plan.weight, plan.rows, plan.rescaled, plan.root_row, plan.constant_root,
-            plan.target_slot, plan.target_column, posterior, evidence, exponent, *room,
-        )  # fmt: skip
+            TILE, codes, likelihood, by_code, first * lanes, min(last * lanes, patients),
+            plan.slot_first, plan.slot_size, given, plan.table_first, plan.table_size,
+            plan.table_column, layout.forward, layout.backward, layout.a_index, layout.b_index,
+            layout.rescaled, layout.root_row, layout.root_derivative, program.constants,
+            constant_root, plan.target_slot, plan.target_column, posterior, evidence, exponent, *room,
+        )
         given_back(*room)
 
     workers = min(threads or os.cpu_count() or 1, max(1, tiles // 4))

@@ -35,6 +35,44 @@ def test_a_program_for_what_is_given_agrees_with_enumeration(data, network):
 
 
 @given(data=st.data(), network=networks())
+@settings(max_examples=80, deadline=None)
+def test_a_program_made_to_hold_other_states_is_that_compiled_for_them(data, network):
+    held = data.draw(st.lists(st.sampled_from(list(network.variables)), unique=True, max_size=3))
+    first, other = (
+        {v: data.draw(st.integers(0, len(network[v]) - 1)) for v in held} for _ in range(2)
+    )
+    free = [v for v, d in network.distributions.items() if d.kind == "table"]
+    free = free if data.draw(st.booleans()) else []
+
+    def compiled(states):
+        given = {v: network[v].states[k] for v, k in states.items()}
+        return compile_program(network, given=given, free=free, tries=1)
+
+    program, afresh = compiled(first).holding(other), compiled(other)
+    assert program.given == other
+    assert program.values.keys() == afresh.values.keys()
+    for node, values in afresh.values.items():
+        np.testing.assert_allclose(program.values[node], values, rtol=1e-15, atol=0)
+    for a, b in zip(program.steps, afresh.steps, strict=True):
+        assert (a.left, a.right, a.out, a.rescale) == (b.left, b.right, b.out, b.rescale)
+        for half in ("forward", "to_left", "to_right"):
+            for index in ("starts", "a_index", "b_index"):
+                ours, theirs = (getattr(getattr(s, half), index) for s in (a, b))
+                assert np.array_equal(ours, theirs)
+    batch = stack_rows(program, [data.draw(likelihoods(network)) for _ in range(3)])
+    # The plan is laid out by the one and used by the other.
+    program.plan()
+    again = program.holding(other)
+    assert again.plan() is program.plan()
+    ours, theirs = (run(p, batch, backend="kernels") for p in (again, afresh))
+    assert np.array_equal(ours.log_evidence, theirs.log_evidence)
+    for v, p in theirs.posteriors.items():
+        assert np.array_equal(ours.posteriors[v], p, equal_nan=True)
+    with pytest.raises(ValueError, match="this program holds"):
+        program.holding({"nobody": 0})
+
+
+@given(data=st.data(), network=networks())
 @settings(max_examples=60, deadline=None)
 def test_strata_agree_with_one_program_row_by_row(data, network):
     by = data.draw(st.lists(st.sampled_from(list(network.variables)), unique=True, max_size=2))

@@ -19,7 +19,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -193,8 +193,9 @@ class StratifiedCounts:
     by : tuple of str
         Observed variables whose known states make the groups.
     fewest : int
-        A smaller group is counted with the rows of which nothing of `by` is known: its own plan
-        would take longer to lay out (half a second on a large network) than it saves.
+        Where fewer rows know the same variables of `by`, they are counted with those that know
+        nothing of them: a plan of their own would take longer to lay out (half a second on a large
+        network) than it saves.
     """
 
     network: Network
@@ -216,12 +217,15 @@ class StratifiedCounts:
     def plan(self, known: tuple[int, ...]) -> CountPlan:
         """The plan for rows whose states of `by` are `known` (-1: not known)."""
         if known not in self._plans:
-            given = {
-                v: self.network[v].states[k] for v, k in zip(self.by, known, strict=True) if k >= 0
-            }
-            self._plans[known] = plan_counts(
-                self.network, self.observed, self.free, self.order, given
-            )
+            given = {v: k for v, k in zip(self.by, known, strict=True) if k >= 0}
+            first = tuple(min(k, 0) for k in known)
+            if first not in self._plans:
+                states = {v: self.network[v].states[0] for v in given}
+                self._plans[first] = plan_counts(
+                    self.network, self.observed, self.free, self.order, states
+                )
+            plan = self._plans[first]
+            self._plans[known] = replace(plan, program=plan.program.holding(given))
         return self._plans[known]
 
     def counts(self, rows: EncodedRows, tables: Tables | None, threads: int | None) -> Counts:
@@ -232,7 +236,7 @@ class StratifiedCounts:
             levels = rows.levels[column]
             certain = np.count_nonzero(levels, axis=1) == 1
             known[:, i] = np.where(certain, levels.argmax(axis=1), -1)[rows.codes[:, column]]
-        _, group, size = np.unique(known, axis=0, return_inverse=True, return_counts=True)
+        _, group, size = np.unique(known < 0, axis=0, return_inverse=True, return_counts=True)
         known[size[group.ravel()] < self.fewest] = -1
         groups, group = np.unique(known, axis=0, return_inverse=True)
         total: dict[str, list[FloatArray]] = {}
@@ -275,7 +279,7 @@ def expected_counts(
     for v, parts in (tables or {}).items():
         for node, part in zip(program.table_nodes.get(v, ()), parts, strict=False):
             whole = np.asarray(part, dtype=np.float64)
-            values[node] = np.ascontiguousarray(whole[program.cuts.get(node, ())]).ravel()
+            values[node] = np.ascontiguousarray(whole[program.cut(node)]).ravel()
     one = np.ones(1)
     for step in plan.early:
         right = values[step.right] if step.right >= 0 else one
@@ -338,9 +342,9 @@ def expected_counts(
         counted[v] = []
         for n, shape in zip(nodes, plan.shapes[v], strict=True):
             whole = np.zeros(shape)
-            part = whole[program.cuts.get(n, ())]
+            part = whole[program.cut(n)]
             found = values[n] * gradient.get(n, np.zeros_like(values[n]))
-            whole[program.cuts.get(n, ())] = found.reshape(np.shape(part))
+            whole[program.cut(n)] = found.reshape(np.shape(part))
             counted[v].append(whole)
     with np.errstate(divide="ignore"):
         log_evidence = np.log(evidence) + exponent * np.log(2.0)

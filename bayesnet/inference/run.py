@@ -120,8 +120,7 @@ def _by_node(
             raise ValueError(f"{v} has {len(nodes)} tables, not {len(parts)}")
         for node, part in zip(nodes, parts, strict=True):
             whole = np.asarray(part, dtype=np.float64)
-            cut = program.cuts.get(node)
-            flat = (whole if cut is None else whole[:, *cut]).reshape(len(part), -1)
+            flat = whole[:, *program.cut(node)].reshape(len(part), -1)
             if flat.shape != (patients, program.nodes[node].size):
                 raise ValueError(
                     f"a table of {v} has shape {np.shape(part)}: expected {patients} rows of "

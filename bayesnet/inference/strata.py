@@ -72,11 +72,14 @@ class Strata:
         """The program for patients whose states of `by` are `known` (-1: not known)."""
         key = (UNKNOWN,) * len(self.by) if known is None else known
         if key not in self._programs:
-            given = {
-                v: self.network[v].states[k]
-                for v, k in zip(self.by, key, strict=True) if k != UNKNOWN
-            }
-            self._programs[key] = compile_program(self.network, given=given, order=self.order)
+            given = {v: k for v, k in zip(self.by, key, strict=True) if k != UNKNOWN}
+            first = tuple(min(k, 0) for k in key)
+            if first not in self._programs:
+                states = {v: self.network[v].states[0] for v in given}
+                self._programs[first] = compile_program(
+                    self.network, given=states, order=self.order
+                )
+            self._programs[key] = self._programs[first].holding(given)
         return self._programs[key]
 
     def run(

@@ -47,15 +47,8 @@ def _index(builder: Any, data: Any, at: Any) -> Any:
     return builder.sext(builder.load(builder.gep(data, [at])), _INT)
 
 
-def _sum(
-    builder: Any, first: Any, terms: Any, unrolled: int, lanes: int, term: Callable[[Any], Any]
-) -> Any:
-    """Sum of term(e) over `terms` terms from `first`, as vectors; written out where `unrolled`."""
-    if unrolled:
-        total = term(first)
-        for k in range(1, unrolled):
-            total = builder.fadd(total, term(builder.add(first, ir.Constant(_INT, k))))
-        return total
+def _sum(builder: Any, first: Any, terms: Any, lanes: int, term: Callable[[Any], Any]) -> Any:
+    """Sum of term(e) over `terms` terms from `first`, as vectors."""
     zero = ir.Constant(_vector(lanes), [0.0] * lanes)
     stop = builder.add(first, terms)
     entry = builder.block
@@ -80,20 +73,16 @@ def _sum(
     return result
 
 
-def _literal(terms: Any) -> int:
-    return int(terms.literal_value) if isinstance(terms, types.IntegerLiteral) else 0
-
-
-@intrinsic(prefer_literal=True)
+@intrinsic
 def _sum_weighted(
     _: Any, out: Any, row: Any, a: Any, a_index: Any, constants: Any, b_index: Any, first: Any,
     terms: Any, lanes: Any,
 ) -> Any:
-    """out[row] = sum_e a[a_index[e]] * constants[b_index[e]]; a literal number of terms is unrolled."""
+    """out[row] = sum_e a[a_index[e]] * constants[b_index[e]]."""
     signature = types.void(
         out, types.int64, a, a_index, constants, b_index, types.int64, types.int64, lanes
     )
-    unrolled, width = _literal(terms), lanes.count
+    width = lanes.count
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         out_data, a_data, ai_data, constant_data, bi_data = (
@@ -108,21 +97,21 @@ def _sum_weighted(
             one = builder.insert_element(undefined, scalar, ir.Constant(ir.IntType(32), 0))
             return builder.fmul(builder.shuffle_vector(one, undefined, zeros), vector)
 
-        total = _sum(builder, args[6], args[7], unrolled, width, term)
+        total = _sum(builder, args[6], args[7], width, term)
         builder.store(total, _row(builder, out_data, args[1], width), align=8)
         return context.get_dummy_value()
 
     return signature, codegen
 
 
-@intrinsic(prefer_literal=True)
+@intrinsic
 def _sum_products(
     _: Any, out: Any, row: Any, a: Any, a_index: Any, b: Any, b_index: Any, first: Any, terms: Any,
     lanes: Any,
 ) -> Any:
-    """out[row] = sum_e a[a_index[e]] * b[b_index[e]]; a literal number of terms is unrolled."""
+    """out[row] = sum_e a[a_index[e]] * b[b_index[e]]."""
     signature = types.void(out, types.int64, a, a_index, b, b_index, types.int64, types.int64, lanes)
-    unrolled, width = _literal(terms), lanes.count
+    width = lanes.count
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         out_data, a_data, ai_data, b_data, bi_data = (
@@ -134,7 +123,7 @@ def _sum_products(
             right = builder.load(_row(builder, b_data, _index(builder, bi_data, e), width), align=8)
             return builder.fmul(left, right)
 
-        total = _sum(builder, args[6], args[7], unrolled, width, term)
+        total = _sum(builder, args[6], args[7], width, term)
         builder.store(total, _row(builder, out_data, args[1], width), align=8)
         return context.get_dummy_value()
 
@@ -212,7 +201,10 @@ def _rescale(values, first, count, factor, tile_scale, lanes):  # noqa: ANN001, 
 
 @njit(nogil=True, cache=True, boundscheck=False)
 def _weighted(target, row, rows, constants, a_index, b_index, e, terms, lanes):  # noqa: ANN001, ANN202
-    """A segment of rows with `terms` terms each, constants times rows of `target`."""
+    """A segment of rows with `terms` terms each, constants times rows of `target`.
+
+    The compiler unrolls the sums whose length it knows.
+    """
     if terms == 1:
         for r in range(row, row + rows):
             _sum_weighted(target, r, target, a_index, constants, b_index, e, 1, lanes)
@@ -237,7 +229,7 @@ def _weighted(target, row, rows, constants, a_index, b_index, e, terms, lanes): 
 
 @njit(nogil=True, cache=True, boundscheck=False)
 def _products(target, row, rows, values, a_index, b_index, e, terms, lanes):  # noqa: ANN001, ANN202
-    """A segment of rows with `terms` terms each, rows of `target` times rows of `values`."""
+    """The same, rows of `target` times rows of `values`."""
     if terms == 1:
         for r in range(row, row + rows):
             _sum_products(target, r, target, a_index, values, b_index, e, 1, lanes)

@@ -8,6 +8,7 @@ through the kernels.
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -27,6 +28,8 @@ CodeArray = npt.NDArray[np.int8]
 
 #: Loading the kernels costs about as much as this many multiplications in NumPy.
 WORK_BEFORE_KERNELS = 2e7
+#: So many patients that fill no tile run one by one: a tile takes twice as long as one patient.
+ALONE = 2
 #: Bytes.
 CACHE_LINE = 64
 _work_done = 0.0
@@ -198,7 +201,7 @@ def _in_kernels(
     tables: FloatArray | None = None,
 ) -> Marginals:
     global _kernels_loaded  # noqa: PLW0603
-    from bayesnet.inference.kernels import TILE, run_tiles
+    from bayesnet.inference.kernels import ONE_LANE, TILE, run_tiles
 
     _kernels_loaded = True
     plan = program.plan(targets)
@@ -207,30 +210,35 @@ def _in_kernels(
     posterior = np.empty((patients, plan.width))
     evidence = np.empty(patients)
     exponent = np.empty(patients, np.int64)
-    lanes = len(TILE)
-    tiles = -(-patients // lanes)
+    left = patients % len(TILE)
+    in_tiles = patients - left if left <= ALONE else patients
+    tiles = -(-in_tiles // len(TILE))
     given = np.zeros((1, 1)) if tables is None else np.ascontiguousarray(tables)
     constant_root = 0.0 if layout.root_row >= 0 else float(program.values[program.root][0])
 
-    def work(first: int, last: int) -> None:
-        room = taken(layout.rows * lanes), taken(layout.derivative_rows * lanes)
+    def work(lanes: tuple[int, ...], start: int, stop: int) -> None:
+        width = len(lanes)
+        room = taken(layout.rows * width), taken(layout.derivative_rows * width)
         run_tiles(
-            TILE, codes, likelihood, by_code, first * lanes, min(last * lanes, patients),
-            plan.slot_first, plan.slot_size, given, plan.table_first, plan.table_size,
-            plan.table_column, layout.forward, layout.backward, layout.a_index, layout.b_index,
-            layout.rescaled, layout.root_row, layout.root_derivative, program.constants,
-            constant_root, plan.target_slot, plan.target_column, posterior, evidence, exponent, *room,
+            lanes, codes, likelihood, by_code, start, stop, plan.slot_first, plan.slot_size, given,
+            plan.table_first, plan.table_size, plan.table_column, layout.forward, layout.backward,
+            layout.a_index, layout.b_index, layout.rescaled, layout.root_row,
+            layout.root_derivative, program.constants, constant_root, plan.target_slot,
+            plan.target_column, posterior, evidence, exponent, *room,
         )
         given_back(*room)
 
     workers = min(threads or os.cpu_count() or 1, max(1, tiles // 4))
     if workers == 1:
         if tiles:
-            work(0, tiles)
+            work(TILE, 0, in_tiles)
     else:
-        edges = np.linspace(0, tiles, 8 * workers + 1).astype(int)
+        edges = np.linspace(0, tiles, 8 * workers + 1).astype(int) * len(TILE)
+        starts, stops = edges[:-1].tolist(), np.minimum(edges[1:], in_tiles).tolist()
         with ThreadPoolExecutor(workers) as pool:
-            list(pool.map(work, edges[:-1].tolist(), edges[1:].tolist()))
+            list(pool.map(work, itertools.repeat(TILE), starts, stops))
+    if in_tiles < patients:
+        work(ONE_LANE, in_tiles, patients)
     split = {
         v: posterior[:, c : c + n]
         for v, c, n in zip(

@@ -60,6 +60,7 @@ __all__ = [
     "Program",
     "SumOfProducts",
     "compile_program",
+    "counted_multiplications",
     "estimated_entries",
     "search_order",
     "sum_of_products",
@@ -806,6 +807,20 @@ def compile_program(
         uncut=compiler.uncut,
         precomputed=tuple(compiler.precomputed),
     )
+
+
+def counted_multiplications(
+    network: Network, given: Iterable[str] = (), order: Sequence[str] | None = None
+) -> float:
+    """Multiplications of both passes of the program that holds the variables `given`.
+
+    Counted without forming a table, and so without regard to structural zeros; infinite for a
+    program that `compile_program` would refuse.
+    """
+    held = dict.fromkeys(given, 0)
+    compiler = _Compiler(network, tuple(network.variables), frozenset(), given=held)
+    found = _given_order(compiler, order) or _searched_order(compiler, 8, 0, LARGEST_PROGRAM)
+    return compiler.cost(found.order) if found.entries <= LARGEST_PROGRAM else math.inf
 
 
 def estimated_entries(network: Network) -> float:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Literal
@@ -21,10 +21,15 @@ import numpy.typing as npt
 from bayesnet.inference.program import Program, SumOfProducts
 from bayesnet.network.factor import FloatArray
 
-__all__ = ["Backend", "Marginals", "given_back", "run", "run_codes", "taken"]
+__all__ = [
+    "Backend", "Joined", "Marginals", "as_marginals", "checked_codes", "checked_likelihood",
+    "given_back", "run", "run_codes", "run_codes_joined", "run_joined", "taken",
+]
 
 Backend = Literal["auto", "numpy", "kernels"]
 CodeArray = npt.NDArray[np.int8]
+#: The posteriors of all targets side by side, in the program's order; and the log evidence.
+Joined = tuple[FloatArray, FloatArray]
 
 #: Loading the kernels costs about as much as this many multiplications in NumPy.
 WORK_BEFORE_KERNELS = 2e7
@@ -84,15 +89,24 @@ def run(
     threads : int, optional
         Threads of the kernels; the number of processors by default. Same numbers either way.
     """
-    likelihood = np.ascontiguousarray(likelihood, dtype=np.float64)
-    if likelihood.ndim != 2 or likelihood.shape[1] != program.width:
-        raise ValueError(
-            f"likelihood has shape {likelihood.shape}, expected (patients, {program.width})"
-        )
+    wanted = set(program.variables if targets is None else targets)
+    likelihood = checked_likelihood(program.width, likelihood)
+    joined = run_joined(program, likelihood, wanted, tables, backend, threads)
+    return as_marginals(program.variables, program.sizes, wanted, joined)
+
+
+def run_joined(
+    program: Program,
+    likelihood: FloatArray,
+    targets: Set[str],
+    tables: Mapping[str, FloatArray | Sequence[FloatArray]] | None = None,
+    backend: Backend = "auto",
+    threads: int | None = None,
+) -> Joined:
+    """As `run`, for a likelihood that is as it should be."""
     given = _by_node(program, tables or {}, len(likelihood))
     if not _use_kernels(backend, program, len(likelihood)):
-        wanted = set(program.variables if targets is None else targets)
-        return _in_numpy(program, wanted, likelihood, given)
+        return _in_numpy(program, targets, likelihood, given)
     rows = None
     if program.table_nodes:
         patients = len(likelihood)
@@ -147,18 +161,52 @@ def run_codes(
     codes : ndarray of int8
         Shape `(patients, variables)`, in the order of `program.variables`.
     """
+    wanted = set(program.variables if targets is None else targets)
+    codes = checked_codes(program.variables, program.sizes, codes)
+    joined = run_codes_joined(program, codes, wanted, threads)
+    return as_marginals(program.variables, program.sizes, wanted, joined)
+
+
+def run_codes_joined(
+    program: Program, codes: CodeArray, targets: Set[str], threads: int | None = None
+) -> Joined:
+    """As `run_codes`, for codes that are as they should be."""
+    return _in_kernels(program, targets, codes, np.zeros((1, 1)), True, threads)
+
+
+def as_marginals(
+    variables: Sequence[str], sizes: Sequence[int], targets: Set[str], joined: Joined
+) -> Marginals:
+    """Joined posteriors taken apart."""
+    posterior, log_evidence = joined
+    split, start = {}, 0
+    for v, size in zip(variables, sizes, strict=True):
+        if v in targets:
+            split[v] = posterior[:, start : start + size]
+            start += size
+    return Marginals(split, log_evidence)
+
+
+def checked_likelihood(width: int, likelihood: FloatArray) -> FloatArray:
+    """The array as the kernels read it, if its shape is right."""
+    likelihood = np.ascontiguousarray(likelihood, dtype=np.float64)
+    if likelihood.ndim != 2 or likelihood.shape[1] != width:
+        raise ValueError(f"likelihood has shape {likelihood.shape}, expected (patients, {width})")
+    return likelihood
+
+
+def checked_codes(variables: Sequence[str], sizes: Sequence[int], codes: CodeArray) -> CodeArray:
+    """The array as the kernels read it, if its shape is right and every code is a state."""
     codes = np.ascontiguousarray(codes, dtype=np.int8)
-    if codes.ndim != 2 or codes.shape[1] != len(program.variables):
+    if codes.ndim != 2 or codes.shape[1] != len(variables):
+        raise ValueError(f"codes has shape {codes.shape}, expected (patients, {len(variables)})")
+    if len(codes) and (codes.max(axis=0) >= np.array(sizes)).any():
+        bad = int(np.argmax(codes.max(axis=0) >= np.array(sizes)))
         raise ValueError(
-            f"codes has shape {codes.shape}, expected (patients, {len(program.variables)})"
-        )
-    if len(codes) and (codes.max(axis=0) >= np.array(program.sizes)).any():
-        bad = int(np.argmax(codes.max(axis=0) >= np.array(program.sizes)))
-        raise ValueError(
-            f"{program.variables[bad]} has {program.sizes[bad]} states; "
+            f"{variables[bad]} has {sizes[bad]} states; "
             f"a code of {codes[:, bad].max()} is too large"
         )
-    return _in_kernels(program, targets, codes, np.zeros((1, 1)), True, threads)
+    return codes
 
 
 def _use_kernels(backend: Backend, program: Program, patients: int) -> bool:
@@ -193,13 +241,13 @@ def given_back(*rooms: FloatArray) -> None:
 
 def _in_kernels(
     program: Program,
-    targets: Iterable[str] | None,
+    targets: Set[str],
     codes: CodeArray,
     likelihood: FloatArray,
     by_code: bool,
     threads: int | None,
     tables: FloatArray | None = None,
-) -> Marginals:
+) -> Joined:
     global _kernels_loaded  # noqa: PLW0603
     from bayesnet.inference.kernels import ONE_LANE, TILE, run_tiles
 
@@ -239,13 +287,7 @@ def _in_kernels(
             list(pool.map(work, itertools.repeat(TILE), starts, stops))
     if in_tiles < patients:
         work(ONE_LANE, in_tiles, patients)
-    split = {
-        v: posterior[:, c : c + n]
-        for v, c, n in zip(
-            plan.targets, plan.columns, plan.slot_size[plan.target_slot].tolist(), strict=True
-        )
-    }
-    return Marginals(split, _log(evidence, exponent))
+    return posterior, _log(evidence, exponent)
 
 
 def _log(evidence: FloatArray, exponent: npt.NDArray[np.int64]) -> FloatArray:
@@ -281,8 +323,8 @@ def _rescaled(values: FloatArray) -> tuple[FloatArray, npt.NDArray[np.int64]]:
 
 
 def _in_numpy(
-    program: Program, targets: set[str], likelihood: FloatArray, tables: Mapping[int, FloatArray]
-) -> Marginals:
+    program: Program, targets: Set[str], likelihood: FloatArray, tables: Mapping[int, FloatArray]
+) -> Joined:
     patients = likelihood.shape[0]
     columns = np.ascontiguousarray(likelihood.T)
     nodes = program.nodes
@@ -325,7 +367,7 @@ def _in_numpy(
         if step.right in needed and not nodes[step.right].constant:
             gradient[step.right] = _apply(step.to_right, g, values[step.left])
 
-    posteriors = {}
+    posteriors = [np.empty((patients, 0))]
     for v in program.variables:
         if v not in targets:
             continue
@@ -335,5 +377,5 @@ def _in_numpy(
         for row in weight:
             total = total + row
         with np.errstate(invalid="ignore", divide="ignore"):
-            posteriors[v] = np.broadcast_to((weight / total).T, (patients, len(weight)))
-    return Marginals(posteriors, _log(evidence, scale))
+            posteriors.append(np.broadcast_to((weight / total).T, (patients, len(weight))))
+    return np.concatenate(posteriors, axis=1), _log(evidence, scale)

@@ -174,7 +174,7 @@ def test_compiling_again_gives_the_same_program(model):
         assert repr(program) == repr(model.program)
         a, b = run(model.program, row), run(program, row)
         assert all(np.array_equal(a.posteriors[v], b.posteriors[v]) for v in a.posteriors)
-    assert set(model.program.summary()) >= {"treewidth", "clique_entries", "bytes_a_patient"}
+    assert set(model.program.summary()) >= {"treewidth", "clique_entries", "message_entries"}
 
 
 def test_too_wide_a_network_is_said_before_anything_is_allocated():

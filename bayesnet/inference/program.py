@@ -300,7 +300,7 @@ class Program:
         return sum(len(s.forward.a_index) for s in self.steps)
 
     def summary(self) -> dict[str, float]:
-        """Size of the program: treewidth, entries, operations and bytes a patient."""
+        """Size of the program: treewidth, entries and operations."""
         messages = sum(self.nodes[s.out].size for s in self.steps)
         backward = sum(
             len(half.a_index)
@@ -317,7 +317,6 @@ class Program:
             "message_entries": messages,
             "multiplications_forward": self.multiplications,
             "multiplications_backward": backward,
-            "bytes_a_patient": 8 * (2 * messages + 2 * self.width),
         }
 
     def __repr__(self) -> str:

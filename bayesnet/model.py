@@ -267,8 +267,8 @@ class Model:
         vectors = likelihoods_of(self.network, evidence or {})
         if not np.isfinite(self._log_evidence(vectors)):
             raise self.impossible(vectors)
-        row = stack_rows(self.program, [vectors])[0]
-        found = most_probable_states(self.program, row, asked, k)
+        program = self.strata.program_of(vectors)
+        found = most_probable_states(program, stack_rows(program, [vectors])[0], asked, k)
         return pd.DataFrame(
             [
                 {

@@ -150,8 +150,8 @@ def compare(name: str, network: Network, peers_get: Network, targets: list[str],
         "lazy_ms": agrum["LazyPropagation"] * 1e3, "shafer_ms": agrum["ShaferShenoyInference"] * 1e3,
         "pgmpy_ms": pgmpy * 1e3, "throughput_over_pyagrum": batch / seconds * best,
         "throughput_over_pgmpy": batch / seconds * pgmpy, "latency_over_pyagrum": best / one,
-        "multiplications": len(program.plan(targets).a_index),
-        "gigaflops": 2 * len(program.plan(targets).a_index) * batch / seconds / 1e9,
+        "multiplications": program.plan(targets).terms,
+        "gigaflops": 2 * program.plan(targets).terms * batch / seconds / 1e9,
     }
 
 
@@ -282,7 +282,7 @@ def growth(quick: bool) -> list[dict]:
         seconds = best_of(lambda p=program, c=codes, t=targets: run_codes(p, c, t))
         rows.append({"causes": causes, "findings": findings, "parents": parents,
                      "treewidth": program.elimination.width,
-                     "multiplications": len(program.plan(targets).a_index),
+                     "multiplications": program.plan(targets).terms,
                      "patients_per_second": len(codes) / seconds})
     return rows
 

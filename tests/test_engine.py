@@ -101,6 +101,24 @@ def test_backends_batches_and_threads_agree_to_the_last_bit(data, network):
         assert np.array_equal(reference.log_evidence, other.log_evidence)
 
 
+@pytest.mark.parametrize("known", [(1, 0), None], ids=["age and sex known", "anything"])
+def test_a_patient_alone_in_a_tile_or_left_over_has_the_same_bits(model, known):
+    program = model.strata.program(known)
+    rng = np.random.default_rng(6)
+    batch = np.ones((16, program.width))
+    for row in batch:
+        for j in rng.choice(len(program.sizes), size=15, replace=False):
+            size, at = program.sizes[j], program.offsets[j]
+            row[at : at + size] = rng.random(size)
+    whole = run(program, batch, backend="kernels")
+    assert np.isfinite(whole.log_evidence).all()
+    for first, stop in ((0, 1), (5, 7), (5, 8), (6, 16), (2, 13)):
+        part = run(program, batch[first:stop], backend="kernels")
+        assert np.array_equal(part.log_evidence, whole.log_evidence[first:stop])
+        for v, p in part.posteriors.items():
+            assert np.array_equal(p, whole.posteriors[v][first:stop])
+
+
 def test_codes_are_likelihoods(model):
     rng = np.random.default_rng(0)
     program = model.program
@@ -156,7 +174,7 @@ def test_compiling_again_gives_the_same_program(model):
         assert repr(program) == repr(model.program)
         a, b = run(model.program, row), run(program, row)
         assert all(np.array_equal(a.posteriors[v], b.posteriors[v]) for v in a.posteriors)
-    assert set(model.program.summary()) >= {"treewidth", "clique_entries", "bytes_a_patient"}
+    assert set(model.program.summary()) >= {"treewidth", "clique_entries", "message_entries"}
 
 
 def test_too_wide_a_network_is_said_before_anything_is_allocated():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from unittest.mock import patch
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -12,6 +14,7 @@ from strategies import likelihoods, networks
 from bayesnet.diagnosis.explanation import path_between
 from bayesnet.errors import ModelFileError
 from bayesnet.inference import Strata, compile_program, run, run_codes, stack_rows
+from bayesnet.inference import strata as strata_module
 from bayesnet.network import Network, Table, Variable
 
 
@@ -35,6 +38,44 @@ def test_a_program_for_what_is_given_agrees_with_enumeration(data, network):
 
 
 @given(data=st.data(), network=networks())
+@settings(max_examples=80, deadline=None)
+def test_a_program_made_to_hold_other_states_is_that_compiled_for_them(data, network):
+    held = data.draw(st.lists(st.sampled_from(list(network.variables)), unique=True, max_size=3))
+    first, other = (
+        {v: data.draw(st.integers(0, len(network[v]) - 1)) for v in held} for _ in range(2)
+    )
+    free = [v for v, d in network.distributions.items() if d.kind == "table"]
+    free = free if data.draw(st.booleans()) else []
+
+    def compiled(states):
+        given = {v: network[v].states[k] for v, k in states.items()}
+        return compile_program(network, given=given, free=free, tries=1)
+
+    program, afresh = compiled(first).holding(other), compiled(other)
+    assert program.given == other
+    assert program.values.keys() == afresh.values.keys()
+    for node, values in afresh.values.items():
+        np.testing.assert_allclose(program.values[node], values, rtol=1e-15, atol=0)
+    for a, b in zip(program.steps, afresh.steps, strict=True):
+        assert (a.left, a.right, a.out, a.rescale) == (b.left, b.right, b.out, b.rescale)
+        for half in ("forward", "to_left", "to_right"):
+            for index in ("starts", "a_index", "b_index"):
+                ours, theirs = (getattr(getattr(s, half), index) for s in (a, b))
+                assert np.array_equal(ours, theirs)
+    batch = stack_rows(program, [data.draw(likelihoods(network)) for _ in range(3)])
+    # The plan is laid out by the one and used by the other.
+    program.plan()
+    again = program.holding(other)
+    assert again.plan() is program.plan()
+    ours, theirs = (run(p, batch, backend="kernels") for p in (again, afresh))
+    assert np.array_equal(ours.log_evidence, theirs.log_evidence)
+    for v, p in theirs.posteriors.items():
+        assert np.array_equal(ours.posteriors[v], p, equal_nan=True)
+    with pytest.raises(ValueError, match="this program holds"):
+        program.holding({"nobody": 0})
+
+
+@given(data=st.data(), network=networks())
 @settings(max_examples=60, deadline=None)
 def test_strata_agree_with_one_program_row_by_row(data, network):
     by = data.draw(st.lists(st.sampled_from(list(network.variables)), unique=True, max_size=2))
@@ -55,6 +96,70 @@ def test_strata_agree_with_one_program_row_by_row(data, network):
         alone = strata.run(batch[i : i + 1])
         for v, p in alone.posteriors.items():
             assert np.array_equal(p[0], got.posteriors[v][i], equal_nan=True)
+
+
+@st.composite
+def doubts(draw, network, by):
+    """Likelihoods where of some of the variables of `by` some states are impossible, or all."""
+    vectors = draw(likelihoods(network))
+    for v in by:
+        if draw(st.booleans()):
+            possible = draw(st.lists(st.booleans(), min_size=len(network[v]), max_size=len(network[v])))
+            vectors[v] = vectors.get(v, np.ones(len(network[v]))) * np.array(possible)
+    return vectors
+
+
+@given(data=st.data(), network=networks(most=7), dearer=st.sampled_from([0.0, strata_module.DEARER, np.inf]))
+@settings(max_examples=150, deadline=None)
+def test_mixtures_over_strata_agree_with_enumeration(data, network, dearer):
+    """Whether each pattern is answered by the mixture (inf), by the open program (0) or by either."""
+    by = data.draw(st.lists(st.sampled_from(list(network.variables)), unique=True, max_size=2))
+    rows = [data.draw(doubts(network, by)) for _ in range(data.draw(st.integers(1, 11)))]
+    strata = Strata(network, tuple(by))
+    batch = stack_rows(strata, rows)
+    with patch.object(strata_module, "DEARER", dearer):
+        got = strata.run(batch)
+        alone = [strata.run(batch[i : i + 1], ["v0"]) for i in range(len(rows))]
+    table = joint(network)
+    for i, vectors in enumerate(rows):
+        assert np.array_equal(alone[i].posteriors["v0"][0], got.posteriors["v0"][i], equal_nan=True)
+        assert alone[i].log_evidence[0] == got.log_evidence[i]
+        expected, total = posteriors(network, table, vectors)
+        if total == 0:
+            assert got.log_evidence[i] == -np.inf
+            assert all(np.isnan(p[i]).all() for p in got.posteriors.values())
+            continue
+        if total < 1e-250:
+            continue
+        assert np.exp(got.log_evidence[i]) == pytest.approx(total, rel=1e-10)
+        for v, p in expected.items():
+            np.testing.assert_allclose(got.posteriors[v][i], p, rtol=0, atol=1e-10)
+        for v, x in vectors.items():
+            if (x > 0).sum() == 1:
+                assert np.array_equal(got.posteriors[v][i], (x > 0).astype(float))
+
+
+def test_which_programs_answer_depends_on_the_evidence_alone(model):
+    """Where age and sex are open all their programs answer; the whole network is not compiled."""
+    strata = Strata(model.network, model.strata.by, model.strata.order)
+    several = np.ones((4, strata.width))
+    at = strata.position["age"]
+    several[1, at : at + 5] = [0, 0, 1, 0, 0]
+    several[2, at : at + 5] = [0, 0, 1, 1, 0]
+    several[3, strata.position["sex"]] = 0
+    several[:, strata.position["fever"]] = 0
+    got = strata.run(several, model.causes)
+    assert all(-1 not in key for key in strata._programs)
+    whole = run(strata.program(), several, model.causes)
+    np.testing.assert_allclose(got.log_evidence, whole.log_evidence, rtol=1e-13)
+    for c in model.causes:
+        np.testing.assert_allclose(got.posteriors[c], whole.posteriors[c], rtol=1e-12)
+    # Now that it is compiled, it still is not used.
+    for i in range(4):
+        alone = strata.run(several[i : i + 1], model.causes)
+        assert alone.log_evidence[0] == got.log_evidence[i]
+        assert all(np.array_equal(p[0], got.posteriors[c][i]) for c, p in alone.posteriors.items())
+    assert Strata(model.network, ("age",), model.strata.order).run(several[:0]).log_evidence.size == 0
 
 
 def test_strata_of_the_clinical_model_by_codes_and_by_likelihoods(model):

@@ -19,17 +19,16 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
 
-from bayesnet.inference.plan import PRODUCTS, UNSCALE, WEIGHTED, Terms
+from bayesnet.inference.plan import Layout, lay_out
 from bayesnet.inference.program import (
     Contraction,
     Program,
-    SumOfProducts,
     compile_program,
     sum_of_products,
 )
@@ -41,11 +40,8 @@ __all__ = [
     "CountPlan", "Counts", "EncodedRows", "StratifiedCounts", "expected_counts", "plan_counts",
 ]
 
-IntArray = npt.NDArray[np.int32]
 Tables = Mapping[str, Sequence[FloatArray]]
 
-#: Kinds of step beyond those of `plan`: add to the sums over patients.
-SUM_PRODUCTS, SUM_WEIGHTED = 3, 4
 #: Pieces that a batch is cut into, whatever the number of threads, so that sums agree to the bit.
 PIECES = 32
 
@@ -112,12 +108,13 @@ class CountPlan:
         Of the tables of each free variable.
     early : tuple of Contraction
         The steps that depend on tables alone.
+    needed : frozenset of int
+        Nodes whose derivatives lead to the tables.
     place : dict node -> int
-        Where each table-only node starts in the vector of all table-only values.
-    weight_source : ndarray
-        For each term, its weight's place in that vector.
-    meets : tuple of (node, first)
-        Table-only nodes whose derivative is summed over patients, and where.
+        Where each table-only node starts in the vector of all table-only values, `table_values`
+        long; -1 stands for none.
+    layout : Layout
+        Of the other steps; table-only nodes are its constants.
     """
 
     program: Program
@@ -126,19 +123,7 @@ class CountPlan:
     needed: frozenset[int]
     place: dict[int, int]
     table_values: int
-    weight_source: IntArray
-    meets: tuple[tuple[int, int], ...]
-    sums: int
-    rows: int
-    rescaled: int
-    root_row: int
-    slot_first: IntArray
-    slot_size: IntArray
-    forward: IntArray
-    backward: IntArray
-    starts: IntArray
-    a_index: IntArray
-    b_index: IntArray = field(repr=False)
+    layout: Layout
 
 
 def plan_counts(
@@ -187,95 +172,13 @@ def plan_counts(
             place[node] = size
             size += nodes[node].size
 
-    row_of: dict[int, IntArray] = {}
-    first: dict[int, int] = {}
-    rows = 0
-
-    def lay(node: int, kept: npt.NDArray[np.bool_]) -> None:
-        nonlocal rows
-        row_of[node] = np.where(kept, rows + np.cumsum(kept) - 1, -1).astype(np.int32)
-        first[node] = rows
-        rows += int(kept.sum())
-
-    for v in program.variables:
-        node = program.evidence_nodes[v]
-        lay(node, np.ones(nodes[node].size, bool))
-    for step in late:
-        lay(step.out, np.diff(step.forward.starts) > 0)
-
-    terms = Terms()
-    sources: list[npt.NDArray[np.int64]] = []
-
-    def add(
-        half: SumOfProducts, result: IntArray, a: IntArray, other: int, from_rows: bool
-    ) -> int:
-        if from_rows:
-            at = terms.add(half, result, a, row_of[other][half.b_index])
-            sources.append(np.zeros(len(a), np.int64))
-        else:
-            at = terms.add(half, result, a, np.zeros(len(a), np.int32))
-            sources.append(place[other] + half.b_index.astype(np.int64) * (other >= 0))
-        return at
-
-    forward: list[tuple[int, ...]] = []
-    slot_of: dict[int, int] = {}
-    for step in late:
-        f = step.forward
-        left, right = step.left, step.right
-        if left in table_only:
-            f, left, right = SumOfProducts(f.starts, f.b_index, f.a_index), right, left
-        from_rows = right >= 0 and right not in table_only
-        at = add(f, row_of[step.out], row_of[left][f.a_index], right, from_rows)
-        if step.rescale:
-            slot_of[step.out] = len(slot_of)
-        forward.append(
-            (PRODUCTS if from_rows else WEIGHTED, first[step.out],
-             int((row_of[step.out] >= 0).sum()), at, slot_of.get(step.out, -1))
-        )
-    backward: list[tuple[int, ...]] = []
-    meets: list[tuple[int, int]] = []
-    sums = 0
-    for step in reversed(late):
-        if step.out not in needed:
-            continue
-        kept = int((row_of[step.out] >= 0).sum())
-        if step.rescale:
-            backward.append((UNSCALE, first[step.out], kept, 0, slot_of[step.out]))
-        for node, other, half in (
-            (step.left, step.right, step.to_left),
-            (step.right, step.left, step.to_right),
-        ):
-            if node not in needed:
-                continue
-            from_rows = other >= 0 and other not in table_only
-            a = row_of[step.out][half.a_index]
-            if node in table_only:
-                every = np.zeros(nodes[node].size, np.int32)
-                at = add(half, every, a, other, from_rows)
-                kind = SUM_PRODUCTS if from_rows else SUM_WEIGHTED
-                backward.append((kind, sums, nodes[node].size, at, -1))
-                meets.append((node, sums))
-                sums += nodes[node].size
-            else:
-                at = add(half, row_of[node], a, other, from_rows)
-                kept_node = int((row_of[node] >= 0).sum())
-                backward.append((PRODUCTS if from_rows else WEIGHTED, first[node], kept_node, at, -1))
-
-    def joined(parts: Sequence[npt.NDArray[np.generic]]) -> IntArray:
-        return np.concatenate(parts).astype(np.int32) if parts else np.zeros(0, np.int32)
-
     shapes = {
         v: tuple(f.values.shape for f in network.factors_of(v)) for v in program.table_nodes
     }
+    needed_nodes = frozenset(needed)
     return CountPlan(
-        program=program, shapes=shapes, early=tuple(early), needed=frozenset(needed), place=place,
-        table_values=size, weight_source=joined(sources), meets=tuple(meets), sums=sums, rows=rows,
-        rescaled=len(slot_of), root_row=int(row_of[program.root][0]),
-        slot_first=np.array([first[program.evidence_nodes[v]] for v in program.variables], np.int32),
-        slot_size=np.array(program.sizes, np.int32),
-        forward=np.array(forward, np.int32).reshape(-1, 5),
-        backward=np.array(backward, np.int32).reshape(-1, 5),
-        starts=joined(terms.starts), a_index=joined(terms.a), b_index=joined(terms.b),
+        program, shapes, tuple(early), needed_nodes, place, size,
+        lay_out(program, late, (), place, needed_nodes),
     )
 
 
@@ -290,8 +193,9 @@ class StratifiedCounts:
     by : tuple of str
         Observed variables whose known states make the groups.
     fewest : int
-        A smaller group is counted with the rows of which nothing of `by` is known: its own plan
-        would take longer to lay out (half a second on a large network) than it saves.
+        Where fewer rows know the same variables of `by`, they are counted with those that know
+        nothing of them: a plan of their own would take longer to lay out (half a second on a large
+        network) than it saves.
     """
 
     network: Network
@@ -313,12 +217,15 @@ class StratifiedCounts:
     def plan(self, known: tuple[int, ...]) -> CountPlan:
         """The plan for rows whose states of `by` are `known` (-1: not known)."""
         if known not in self._plans:
-            given = {
-                v: self.network[v].states[k] for v, k in zip(self.by, known, strict=True) if k >= 0
-            }
-            self._plans[known] = plan_counts(
-                self.network, self.observed, self.free, self.order, given
-            )
+            given = {v: k for v, k in zip(self.by, known, strict=True) if k >= 0}
+            first = tuple(min(k, 0) for k in known)
+            if first not in self._plans:
+                states = {v: self.network[v].states[0] for v in given}
+                self._plans[first] = plan_counts(
+                    self.network, self.observed, self.free, self.order, states
+                )
+            plan = self._plans[first]
+            self._plans[known] = replace(plan, program=plan.program.holding(given))
         return self._plans[known]
 
     def counts(self, rows: EncodedRows, tables: Tables | None, threads: int | None) -> Counts:
@@ -329,7 +236,7 @@ class StratifiedCounts:
             levels = rows.levels[column]
             certain = np.count_nonzero(levels, axis=1) == 1
             known[:, i] = np.where(certain, levels.argmax(axis=1), -1)[rows.codes[:, column]]
-        _, group, size = np.unique(known, axis=0, return_inverse=True, return_counts=True)
+        _, group, size = np.unique(known < 0, axis=0, return_inverse=True, return_counts=True)
         known[size[group.ravel()] < self.fewest] = -1
         groups, group = np.unique(known, axis=0, return_inverse=True)
         total: dict[str, list[FloatArray]] = {}
@@ -363,7 +270,7 @@ def expected_counts(
     threads : int, optional
         The number of processors by default. Same numbers either way.
     """
-    from bayesnet.inference.kernels import LANES, count_tiles
+    from bayesnet.inference.kernels import TILE, count_tiles
 
     if isinstance(plan, StratifiedCounts):
         return plan.counts(rows, tables, threads)
@@ -372,16 +279,15 @@ def expected_counts(
     for v, parts in (tables or {}).items():
         for node, part in zip(program.table_nodes.get(v, ()), parts, strict=False):
             whole = np.asarray(part, dtype=np.float64)
-            values[node] = np.ascontiguousarray(whole[program.cuts.get(node, ())]).ravel()
+            values[node] = np.ascontiguousarray(whole[program.cut(node)]).ravel()
     one = np.ones(1)
     for step in plan.early:
         right = values[step.right] if step.right >= 0 else one
         values[step.out] = sum_of_products(step.forward, values[step.left], right)
-    vector = np.ones(plan.table_values)
+    constants = np.ones(plan.table_values)
     for node, at in plan.place.items():
         if node >= 0 and node in values:
-            vector[at : at + len(values[node])] = values[node]
-    weight = vector[plan.weight_source]
+            constants[at : at + len(values[node])] = values[node]
 
     if set(rows.variables) != set(program.variables):
         raise ValueError("the rows are not over the observed variables of the plan")
@@ -392,17 +298,20 @@ def expected_counts(
     level_first = np.cumsum([0, *(rows.levels[i].size for i in chosen)])[:-1].astype(np.int64)
     patients = len(rows)
     evidence, exponent = np.zeros(patients), np.zeros(patients, np.int64)
-    tiles = -(-patients // LANES)
+    layout, lanes = plan.layout, len(TILE)
+    tiles = -(-patients // lanes)
     pieces = max(1, min(PIECES, tiles // 4))
-    edges = np.linspace(0, tiles, pieces + 1).astype(int)
-    sums = np.zeros((pieces, plan.sums))
+    edges = np.minimum(np.linspace(0, tiles, pieces + 1).astype(int) * lanes, patients)
+    sums = np.zeros((pieces, layout.sums))
+    sizes = np.array(program.sizes, np.int32)
+    firsts = np.array(program.offsets, np.int32)
 
     def work(piece: int) -> None:
-        room = taken(plan.rows * LANES), taken(plan.rows * LANES)
+        room = taken(layout.rows * lanes), taken(layout.derivative_rows * lanes)
         count_tiles(
-            codes, rows.people, levels, level_first, edges[piece], edges[piece + 1],
-            plan.slot_first, plan.slot_size, plan.forward, plan.backward, plan.starts,
-            plan.a_index, plan.b_index, weight, plan.rows, plan.rescaled, plan.root_row, evidence,
+            TILE, codes, rows.people, levels, level_first, edges[piece], edges[piece + 1], firsts,
+            sizes, layout.forward, layout.backward, layout.a_index, layout.b_index,
+            layout.rescaled, layout.root_row, layout.root_derivative, constants, evidence,
             exponent, sums[piece], *room,
         )
         given_back(*room)
@@ -417,7 +326,7 @@ def expected_counts(
     summed = sums.sum(axis=0)
 
     gradient = {
-        node: summed[first : first + program.nodes[node].size] for node, first in plan.meets
+        node: summed[first : first + program.nodes[node].size] for node, first in layout.meets
     }
     for step in reversed(plan.early):
         if step.out not in gradient:
@@ -433,9 +342,9 @@ def expected_counts(
         counted[v] = []
         for n, shape in zip(nodes, plan.shapes[v], strict=True):
             whole = np.zeros(shape)
-            part = whole[program.cuts.get(n, ())]
+            part = whole[program.cut(n)]
             found = values[n] * gradient.get(n, np.zeros_like(values[n]))
-            whole[program.cuts.get(n, ())] = found.reshape(np.shape(part))
+            whole[program.cut(n)] = found.reshape(np.shape(part))
             counted[v].append(whole)
     with np.errstate(divide="ignore"):
         log_evidence = np.log(evidence) + exponent * np.log(2.0)

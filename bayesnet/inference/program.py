@@ -34,7 +34,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -60,6 +60,7 @@ __all__ = [
     "Program",
     "SumOfProducts",
     "compile_program",
+    "counted_multiplications",
     "estimated_entries",
     "search_order",
     "sum_of_products",
@@ -141,6 +142,51 @@ class Contraction:
     rescale: bool
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Precomputed:
+    """A step that was taken when compiling: constant node `out` from `left` and `right`, as above."""
+
+    left: int
+    right: int
+    out: int
+    forward: SumOfProducts
+
+    def value(self, values: Mapping[int, FloatArray]) -> FloatArray:
+        """The table, from those of other nodes."""
+        right = values[self.right] if self.right >= 0 else np.ones(1)
+        return sum_of_products(self.forward, values[self.left], right)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Uncut:
+    """A factor before the given variables were held.
+
+    Attributes
+    ----------
+    axes : tuple of (str or None)
+        For each axis the given variable that it belongs to; None where it stays.
+    values : ndarray
+    """
+
+    axes: tuple[str | None, ...]
+    values: FloatArray
+
+    def index(self, given: Mapping[str, int]) -> tuple[int | slice, ...]:
+        """What cuts an array of this shape."""
+        return tuple(slice(None) if v is None else given[v] for v in self.axes)
+
+    def cut(self, given: Mapping[str, int]) -> FloatArray:
+        """The factor where the given variables are in these states, flat."""
+        held = self.values[self.index(given)]
+        return np.ascontiguousarray(held, dtype=np.float64).reshape(-1)
+
+    def support(self) -> npt.NDArray[np.bool_]:
+        """Where it is not zero for some states of the given variables, flat."""
+        held = tuple(i for i, v in enumerate(self.axes) if v is not None)
+        found: npt.NDArray[np.bool_] = (self.values != 0).any(axis=held)
+        return found.reshape(-1)
+
+
 @dataclass(frozen=True, eq=False)
 class Program:
     """A compiled network. Immutable; can be pickled; compiling again gives the same program.
@@ -168,8 +214,12 @@ class Program:
         The elimination order in names; the double of a noisy variable ends in a prime.
     given : dict id -> int
         Variables held at a state: every answer is as if the evidence said so too.
-    cuts : dict int -> tuple
-        For table nodes that lost an axis to `given`: the index that cuts a whole table.
+    uncut : dict int -> Uncut
+        The factors that lost an axis to `given`.
+    precomputed : tuple of Precomputed
+        The steps that depend on them alone, in order.
+    plans : dict
+        Those made so far, by their targets; programs that differ only in numbers share them.
     """
 
     variables: tuple[str, ...]
@@ -184,26 +234,55 @@ class Program:
     elimination: Elimination
     order: tuple[str, ...]
     given: dict[str, int]
-    cuts: dict[int, tuple[int | slice, ...]]
-
-    @cached_property
-    def _plans(self) -> dict[frozenset[str] | None, Plan]:
-        return {}
+    uncut: dict[int, Uncut]
+    precomputed: tuple[Precomputed, ...]
+    plans: dict[frozenset[str] | None, Plan] = field(default_factory=dict)
 
     def plan(self, targets: Iterable[str] | None = None) -> Plan:
         """The flat arrays that give the posteriors of `targets`; laid out once for each set."""
         from bayesnet.inference.plan import make_plan
 
         key = None if targets is None else frozenset(targets)
-        if key not in self._plans:
-            self._plans[key] = make_plan(self, key)
-        return self._plans[key]
+        if key not in self.plans:
+            self.plans[key] = make_plan(self, key)
+        return self.plans[key]
+
+    def holding(self, given: Mapping[str, int]) -> Program:
+        """The program for other states of the given variables: the same steps, other numbers.
+
+        It takes a few milliseconds, since what is structurally zero is zero for all their states.
+        """
+        if given.keys() != self.given.keys():
+            raise ValueError(f"this program holds {', '.join(self.given) or 'nothing'}")
+        values = self.values | {n: factor.cut(given) for n, factor in self.uncut.items()}
+        for step in self.precomputed:
+            values[step.out] = step.value(values)
+        return replace(self, values=values, given={v: given[v] for v in self.given})
+
+    def cut(self, node: int) -> tuple[int | slice, ...]:
+        """The index that takes the table of `node` from a whole one."""
+        return self.uncut[node].index(self.given) if node in self.uncut else ()
 
     def __getstate__(self) -> dict[str, Any]:
-        return {f.name: getattr(self, f.name) for f in fields(self)}
+        return {f.name: getattr(self, f.name) for f in fields(self)} | {"plans": {}}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
+
+    @cached_property
+    def place(self) -> dict[int, int]:
+        """Where each constant table that a step reads starts in `constants`; -1 stands for none."""
+        read = {n for s in self.steps for n in (s.left, s.right)}
+        found, size = {-1: 0}, 1
+        for n in sorted(n for n in read if n >= 0 and self.nodes[n].constant):
+            found[n] = size
+            size += self.nodes[n].size
+        return found
+
+    @cached_property
+    def constants(self) -> FloatArray:
+        """A one, then the constant tables one after the other."""
+        return np.concatenate([np.ones(1), *(self.values[n] for n in self.place if n >= 0)])
 
     @cached_property
     def position(self) -> dict[str, int]:
@@ -221,7 +300,7 @@ class Program:
         return sum(len(s.forward.a_index) for s in self.steps)
 
     def summary(self) -> dict[str, float]:
-        """Size of the program: treewidth, entries, operations and bytes a patient."""
+        """Size of the program: treewidth, entries and operations."""
         messages = sum(self.nodes[s.out].size for s in self.steps)
         backward = sum(
             len(half.a_index)
@@ -238,7 +317,6 @@ class Program:
             "message_entries": messages,
             "multiplications_forward": self.multiplications,
             "multiplications_backward": backward,
-            "bytes_a_patient": 8 * (2 * messages + 2 * self.width),
         }
 
     def __repr__(self) -> str:
@@ -264,7 +342,10 @@ class _Compiler:
     ) -> None:
         self.network = network
         self.given = dict(given or {})
-        self.cuts: dict[int, tuple[int | slice, ...]] = {}
+        self.uncut: dict[int, Uncut] = {}
+        self.precomputed: list[Precomputed] = []
+        #: Constant nodes whose values depend on the given states.
+        self.varying: set[int] = set()
         self.free = free
         self.zeros_stay = zeros_stay
         self.table_nodes: dict[str, tuple[int, ...]] = {}
@@ -285,7 +366,10 @@ class _Compiler:
         self.reached: list[dict[int, frozenset[int]]] = []
         self._add_factors(evidence_on)
 
-    def _add(self, node: Node, value: FloatArray | None = None) -> int:
+    def _add(
+        self, node: Node, value: FloatArray | None = None,
+        support: npt.NDArray[np.bool_] | None = None,
+    ) -> int:
         self.nodes.append(node)
         index = len(self.nodes) - 1
         if value is not None:
@@ -293,8 +377,9 @@ class _Compiler:
         self.mass[index] = 1 if node.kind == "evidence" else 0
         # Entries that may differ from zero. Products with a structural zero are never formed
         # (zero compression; Jensen & Andersen 1990, UAI).
-        known = (node.constant or self.zeros_stay) and index in self.values
-        self.support.append(self.values[index] != 0 if known else np.ones(node.size, bool))
+        if not ((node.constant or self.zeros_stay) and index in self.values):
+            support = np.ones(node.size, bool)
+        self.support.append(self.values[index] != 0 if support is None else support)
         self.reached.append({})
         for v in node.contributions:
             axes = tuple(i for i, u in enumerate(node.scope) if u != v)
@@ -344,9 +429,9 @@ class _Compiler:
             added = self._add_cut(scope, contributions, values, constant)
             if not constant:
                 self.table_nodes[child] = (*self.table_nodes.get(child, ()), added)
-        for v, state in self.given.items():
-            held = np.eye(self.sizes[self.ids[v]])[state]
-            self._add(Node("factor", (self.ids[v],), frozenset(), held.size, True), held)
+        for v in self.given:
+            states = Uncut((v, None), np.eye(self.sizes[self.ids[v]]))
+            self._add_uncut((self.ids[v],), frozenset(), states, constant=True)
         for v in evidence_on:
             i = self.ids[v]
             node = Node("evidence", (i,), frozenset(), self.sizes[i], False)
@@ -357,14 +442,23 @@ class _Compiler:
         constant: bool,
     ) -> int:
         """Add a factor where the given variables hold: without their axes."""
-        held = {self.ids[v]: state for v, state in self.given.items()}
-        cut = tuple(held.get(v, slice(None)) for v in scope)
-        values = values[cut]
+        held = {self.ids[v]: v for v in self.given}
+        if not held.keys() & set(scope):
+            return self._add(Node("factor", scope, contributions, values.size, constant), values)
+        uncut = Uncut(tuple(held.get(v) for v in scope), values)
         kept = tuple(v for v in scope if v not in held)
-        node = self._add(Node("factor", kept, contributions, values.size, constant), values)
-        if len(kept) < len(scope):
-            self.cuts[node] = cut
-        return node
+        return self._add_uncut(kept, contributions, uncut, constant)
+
+    def _add_uncut(
+        self, scope: tuple[int, ...], contributions: frozenset[int], factor: Uncut, constant: bool
+    ) -> int:
+        values = factor.cut(self.given)
+        node = Node("factor", scope, contributions, values.size, constant)
+        index = self._add(node, values, factor.support())
+        self.uncut[index] = factor
+        if constant:
+            self.varying.add(index)
+        return index
 
     def cost(self, order: Sequence[int]) -> float:
         """Multiplications of both passes in `order`, counted without forming any table."""
@@ -563,10 +657,11 @@ class _Compiler:
             self.reached[out][v] = frozenset(np.flatnonzero(shaped.any(axis=axes_but_v)).tolist())
         forward = _grouped(io, size, ia, ib)
         if constant:
-            one = np.ones(1)
-            self.values[out] = sum_of_products(
-                forward, self.values[left], self.values[right] if right >= 0 else one
-            )
+            early = Precomputed(left, right, out, forward)
+            self.values[out] = early.value(self.values)
+            if self.varying & {left, right}:
+                self.precomputed.append(early)
+                self.varying.add(out)
             return out
         mass = self.mass[left] + (self.mass[right] if right >= 0 else 0)
         rescale = mass >= EVIDENCE_BEFORE_RESCALING["small" if size <= SMALL_MESSAGE else "large"]
@@ -694,6 +789,7 @@ def compile_program(
     sizes = network.sizes(slots)
     offsets = tuple(int(x) for x in np.concatenate([[0], np.cumsum(sizes)])[:-1])
     used = {n for s in compiler.steps for n in (s.left, s.right)} | {root}
+    used |= {n for s in compiler.precomputed for n in (s.left, s.right)}
     return Program(
         variables=slots,
         sizes=sizes,
@@ -707,8 +803,23 @@ def compile_program(
         elimination=elimination,
         order=tuple(compiler.names[v] for v in elimination.order),
         given=held,
-        cuts={n: c for n, c in compiler.cuts.items() if not compiler.nodes[n].constant},
+        uncut=compiler.uncut,
+        precomputed=tuple(compiler.precomputed),
     )
+
+
+def counted_multiplications(
+    network: Network, given: Iterable[str] = (), order: Sequence[str] | None = None
+) -> float:
+    """Multiplications of both passes of the program that holds the variables `given`.
+
+    Counted without forming a table, and so without regard to structural zeros; infinite for a
+    program that `compile_program` would refuse.
+    """
+    held = dict.fromkeys(given, 0)
+    compiler = _Compiler(network, tuple(network.variables), frozenset(), given=held)
+    found = _given_order(compiler, order) or _searched_order(compiler, 8, 0, LARGEST_PROGRAM)
+    return compiler.cost(found.order) if found.entries <= LARGEST_PROGRAM else math.inf
 
 
 def estimated_entries(network: Network) -> float:

@@ -8,8 +8,9 @@ through the kernels.
 
 from __future__ import annotations
 
+import itertools
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Literal
@@ -17,17 +18,23 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from bayesnet.inference.plan import Plan
 from bayesnet.inference.program import Program, SumOfProducts
 from bayesnet.network.factor import FloatArray
 
-__all__ = ["Backend", "Marginals", "given_back", "run", "run_codes", "taken"]
+__all__ = [
+    "Backend", "Joined", "Marginals", "as_marginals", "checked_codes", "checked_likelihood",
+    "given_back", "run", "run_codes", "run_codes_joined", "run_joined", "taken",
+]
 
 Backend = Literal["auto", "numpy", "kernels"]
 CodeArray = npt.NDArray[np.int8]
+#: The posteriors of all targets side by side, in the program's order; and the log evidence.
+Joined = tuple[FloatArray, FloatArray]
 
 #: Loading the kernels costs about as much as this many multiplications in NumPy.
 WORK_BEFORE_KERNELS = 2e7
+#: So many patients that fill no tile run one by one: a tile takes twice as long as one patient.
+ALONE = 2
 #: Bytes.
 CACHE_LINE = 64
 _work_done = 0.0
@@ -82,28 +89,38 @@ def run(
     threads : int, optional
         Threads of the kernels; the number of processors by default. Same numbers either way.
     """
-    likelihood = np.ascontiguousarray(likelihood, dtype=np.float64)
-    if likelihood.ndim != 2 or likelihood.shape[1] != program.width:
-        raise ValueError(
-            f"likelihood has shape {likelihood.shape}, expected (patients, {program.width})"
-        )
+    wanted = set(program.variables if targets is None else targets)
+    likelihood = checked_likelihood(program.width, likelihood)
+    joined = run_joined(program, likelihood, wanted, tables, backend, threads)
+    return as_marginals(program.variables, program.sizes, wanted, joined)
+
+
+def run_joined(
+    program: Program,
+    likelihood: FloatArray,
+    targets: Set[str],
+    tables: Mapping[str, FloatArray | Sequence[FloatArray]] | None = None,
+    backend: Backend = "auto",
+    threads: int | None = None,
+) -> Joined:
+    """As `run`, for a likelihood that is as it should be."""
     given = _by_node(program, tables or {}, len(likelihood))
     if not _use_kernels(backend, program, len(likelihood)):
-        wanted = set(program.variables if targets is None else targets)
-        return _in_numpy(program, wanted, likelihood, given)
-    plan = program.plan(targets)
-    rows = np.zeros((1, 1))
-    if plan.table_nodes:
+        return _in_numpy(program, targets, likelihood, given)
+    rows = None
+    if program.table_nodes:
         patients = len(likelihood)
         rows = np.concatenate(
             [
                 given[n] if n in given else np.broadcast_to(x, (patients, len(x)))
-                for n in plan.table_nodes
+                for n in program.plan(targets).table_nodes
                 for x in (program.values[n],)
             ],
             axis=1,
         )
-    return _in_kernels(plan, np.zeros((1, 1), np.int8), likelihood, False, threads, rows)
+    return _in_kernels(
+        program, targets, np.zeros((1, 1), np.int8), likelihood, False, threads, rows
+    )
 
 
 def _by_node(
@@ -120,8 +137,7 @@ def _by_node(
             raise ValueError(f"{v} has {len(nodes)} tables, not {len(parts)}")
         for node, part in zip(nodes, parts, strict=True):
             whole = np.asarray(part, dtype=np.float64)
-            cut = program.cuts.get(node)
-            flat = (whole if cut is None else whole[:, *cut]).reshape(len(part), -1)
+            flat = whole[:, *program.cut(node)].reshape(len(part), -1)
             if flat.shape != (patients, program.nodes[node].size):
                 raise ValueError(
                     f"a table of {v} has shape {np.shape(part)}: expected {patients} rows of "
@@ -145,18 +161,52 @@ def run_codes(
     codes : ndarray of int8
         Shape `(patients, variables)`, in the order of `program.variables`.
     """
+    wanted = set(program.variables if targets is None else targets)
+    codes = checked_codes(program.variables, program.sizes, codes)
+    joined = run_codes_joined(program, codes, wanted, threads)
+    return as_marginals(program.variables, program.sizes, wanted, joined)
+
+
+def run_codes_joined(
+    program: Program, codes: CodeArray, targets: Set[str], threads: int | None = None
+) -> Joined:
+    """As `run_codes`, for codes that are as they should be."""
+    return _in_kernels(program, targets, codes, np.zeros((1, 1)), True, threads)
+
+
+def as_marginals(
+    variables: Sequence[str], sizes: Sequence[int], targets: Set[str], joined: Joined
+) -> Marginals:
+    """Joined posteriors taken apart."""
+    posterior, log_evidence = joined
+    split, start = {}, 0
+    for v, size in zip(variables, sizes, strict=True):
+        if v in targets:
+            split[v] = posterior[:, start : start + size]
+            start += size
+    return Marginals(split, log_evidence)
+
+
+def checked_likelihood(width: int, likelihood: FloatArray) -> FloatArray:
+    """The array as the kernels read it, if its shape is right."""
+    likelihood = np.ascontiguousarray(likelihood, dtype=np.float64)
+    if likelihood.ndim != 2 or likelihood.shape[1] != width:
+        raise ValueError(f"likelihood has shape {likelihood.shape}, expected (patients, {width})")
+    return likelihood
+
+
+def checked_codes(variables: Sequence[str], sizes: Sequence[int], codes: CodeArray) -> CodeArray:
+    """The array as the kernels read it, if its shape is right and every code is a state."""
     codes = np.ascontiguousarray(codes, dtype=np.int8)
-    if codes.ndim != 2 or codes.shape[1] != len(program.variables):
+    if codes.ndim != 2 or codes.shape[1] != len(variables):
+        raise ValueError(f"codes has shape {codes.shape}, expected (patients, {len(variables)})")
+    if len(codes) and (codes.max(axis=0) >= np.array(sizes)).any():
+        bad = int(np.argmax(codes.max(axis=0) >= np.array(sizes)))
         raise ValueError(
-            f"codes has shape {codes.shape}, expected (patients, {len(program.variables)})"
-        )
-    if len(codes) and (codes.max(axis=0) >= np.array(program.sizes)).any():
-        bad = int(np.argmax(codes.max(axis=0) >= np.array(program.sizes)))
-        raise ValueError(
-            f"{program.variables[bad]} has {program.sizes[bad]} states; "
+            f"{variables[bad]} has {sizes[bad]} states; "
             f"a code of {codes[:, bad].max()} is too large"
         )
-    return _in_kernels(program.plan(targets), codes, np.zeros((1, 1)), True, threads)
+    return codes
 
 
 def _use_kernels(backend: Backend, program: Program, patients: int) -> bool:
@@ -185,54 +235,59 @@ def taken(entries: int) -> FloatArray:
 
 
 def given_back(*rooms: FloatArray) -> None:
-    """Leave what `taken` gave for later runs."""
-    _rooms.extend(rooms)
+    """Leave what `taken` gave for later runs, which get the first of them first."""
+    _rooms.extend(reversed(rooms))
 
 
 def _in_kernels(
-    plan: Plan,
+    program: Program,
+    targets: Set[str],
     codes: CodeArray,
     likelihood: FloatArray,
     by_code: bool,
     threads: int | None,
     tables: FloatArray | None = None,
-) -> Marginals:
+) -> Joined:
     global _kernels_loaded  # noqa: PLW0603
-    from bayesnet.inference.kernels import LANES, run_tiles
+    from bayesnet.inference.kernels import ONE_LANE, TILE, run_tiles
 
     _kernels_loaded = True
+    plan = program.plan(targets)
+    layout = plan.layout
     patients = len(codes) if by_code else len(likelihood)
     posterior = np.empty((patients, plan.width))
     evidence = np.empty(patients)
     exponent = np.empty(patients, np.int64)
-    tiles = -(-patients // LANES)
+    left = patients % len(TILE)
+    in_tiles = patients - left if left <= ALONE else patients
+    tiles = -(-in_tiles // len(TILE))
     given = np.zeros((1, 1)) if tables is None else np.ascontiguousarray(tables)
+    constant_root = 0.0 if layout.root_row >= 0 else float(program.values[program.root][0])
 
-    def work(first: int, last: int) -> None:
-        room = taken(plan.rows * LANES), taken(plan.rows * LANES)
+    def work(lanes: tuple[int, ...], start: int, stop: int) -> None:
+        width = len(lanes)
+        room = taken(layout.rows * width), taken(layout.derivative_rows * width)
         run_tiles(
-            codes, likelihood, by_code, first, last, plan.slot_first, plan.slot_size,
-            plan.slot_column, given, plan.table_first, plan.table_size, plan.table_column, plan.forward, plan.backward, plan.starts, plan.a_index, plan.b_index,
-            plan.weight, plan.rows, plan.rescaled, plan.root_row, plan.constant_root,
-            plan.target_slot, plan.target_column, posterior, evidence, exponent, *room,
-        )  # fmt: skip
+            lanes, codes, likelihood, by_code, start, stop, plan.slot_first, plan.slot_size, given,
+            plan.table_first, plan.table_size, plan.table_column, layout.forward, layout.backward,
+            layout.a_index, layout.b_index, layout.rescaled, layout.root_row,
+            layout.root_derivative, program.constants, constant_root, plan.target_slot,
+            plan.target_column, posterior, evidence, exponent, *room,
+        )
         given_back(*room)
 
     workers = min(threads or os.cpu_count() or 1, max(1, tiles // 4))
     if workers == 1:
         if tiles:
-            work(0, tiles)
+            work(TILE, 0, in_tiles)
     else:
-        edges = np.linspace(0, tiles, 8 * workers + 1).astype(int)
+        edges = np.linspace(0, tiles, 8 * workers + 1).astype(int) * len(TILE)
+        starts, stops = edges[:-1].tolist(), np.minimum(edges[1:], in_tiles).tolist()
         with ThreadPoolExecutor(workers) as pool:
-            list(pool.map(work, edges[:-1].tolist(), edges[1:].tolist()))
-    split = {
-        v: posterior[:, c : c + n]
-        for v, c, n in zip(
-            plan.targets, plan.columns, plan.slot_size[plan.target_slot].tolist(), strict=True
-        )
-    }
-    return Marginals(split, _log(evidence, exponent))
+            list(pool.map(work, itertools.repeat(TILE), starts, stops))
+    if in_tiles < patients:
+        work(ONE_LANE, in_tiles, patients)
+    return posterior, _log(evidence, exponent)
 
 
 def _log(evidence: FloatArray, exponent: npt.NDArray[np.int64]) -> FloatArray:
@@ -268,8 +323,8 @@ def _rescaled(values: FloatArray) -> tuple[FloatArray, npt.NDArray[np.int64]]:
 
 
 def _in_numpy(
-    program: Program, targets: set[str], likelihood: FloatArray, tables: Mapping[int, FloatArray]
-) -> Marginals:
+    program: Program, targets: Set[str], likelihood: FloatArray, tables: Mapping[int, FloatArray]
+) -> Joined:
     patients = likelihood.shape[0]
     columns = np.ascontiguousarray(likelihood.T)
     nodes = program.nodes
@@ -312,7 +367,7 @@ def _in_numpy(
         if step.right in needed and not nodes[step.right].constant:
             gradient[step.right] = _apply(step.to_right, g, values[step.left])
 
-    posteriors = {}
+    posteriors = [np.empty((patients, 0))]
     for v in program.variables:
         if v not in targets:
             continue
@@ -322,5 +377,5 @@ def _in_numpy(
         for row in weight:
             total = total + row
         with np.errstate(invalid="ignore", divide="ignore"):
-            posteriors[v] = np.broadcast_to((weight / total).T, (patients, len(weight)))
-    return Marginals(posteriors, _log(evidence, scale))
+            posteriors.append(np.broadcast_to((weight / total).T, (patients, len(weight))))
+    return np.concatenate(posteriors, axis=1), _log(evidence, scale)

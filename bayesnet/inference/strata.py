@@ -1,14 +1,22 @@
 """Programs for groups of patients: what is known of nearly everyone makes theirs smaller.
 
 Age and sex touch half of a clinical network, and so couple it; where they are known, a program that
-holds them at their values does the same sums with a fraction of the work. Which program answers for
-a patient depends on that patient's evidence alone, so that answers do not change with the company a
-patient is in.
+holds them at their values does the same sums with a fraction of the work. Where they are not known,
+the answer is the mixture of those for every state that they may have,
+
+    P(x | evidence) = sum_s P(s | evidence) P(x | s, evidence),   P(s | evidence) ~ P(s, evidence)
+
+(cutset conditioning; Pearl 1988, section 4.3.2). All these programs together can cost less than the
+one that leaves the variables open: their tables stay in the processor's cache. Which programs answer
+for a patient depends on that patient's evidence alone, so that answers do not change with the
+company a patient is in.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import itertools
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
 from itertools import accumulate
@@ -17,15 +25,29 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from bayesnet.inference.program import Program, compile_program
-from bayesnet.inference.run import Backend, CodeArray, Marginals, run, run_codes
+from bayesnet.inference.program import Program, compile_program, counted_multiplications
+from bayesnet.inference.run import (
+    Backend,
+    CodeArray,
+    Joined,
+    Marginals,
+    as_marginals,
+    checked_codes,
+    checked_likelihood,
+    run_codes_joined,
+    run_joined,
+)
 from bayesnet.network import Network
 from bayesnet.network.factor import FloatArray
 
 __all__ = ["Strata"]
 
 Known = tuple[int, ...]
+BoolArray = npt.NDArray[np.bool_]
 UNKNOWN = -1
+#: Programs for all states together may take so many times the multiplications of the one that
+#: leaves them open: each of theirs takes half the time, and they are compiled in a fraction of it.
+DEARER = 2.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,6 +83,10 @@ class Strata:
     def _programs(self) -> dict[Known, Program]:
         return {}
 
+    @cached_property
+    def _mixed(self) -> dict[tuple[bool, ...], bool]:
+        return {}
+
     def known(self, vectors: Mapping[str, FloatArray]) -> dict[str, str]:
         """The states of `by` that a patient's likelihood vectors leave no doubt about."""
         return {
@@ -68,15 +94,27 @@ class Strata:
             for v in self.by if v in vectors and (vectors[v] > 0).sum() == 1
         }
 
+    def program_of(self, vectors: Mapping[str, FloatArray]) -> Program:
+        """The program that holds what a patient's likelihood vectors leave no doubt about."""
+        known = self.known(vectors)
+        return self.program(
+            tuple(
+                self.network[v].states.index(known[v]) if v in known else UNKNOWN for v in self.by
+            )
+        )
+
     def program(self, known: Known | None = None) -> Program:
         """The program for patients whose states of `by` are `known` (-1: not known)."""
         key = (UNKNOWN,) * len(self.by) if known is None else known
         if key not in self._programs:
-            given = {
-                v: self.network[v].states[k]
-                for v, k in zip(self.by, key, strict=True) if k != UNKNOWN
-            }
-            self._programs[key] = compile_program(self.network, given=given, order=self.order)
+            given = {v: k for v, k in zip(self.by, key, strict=True) if k != UNKNOWN}
+            first = tuple(min(k, 0) for k in key)
+            if first not in self._programs:
+                states = {v: self.network[v].states[0] for v in given}
+                self._programs[first] = compile_program(
+                    self.network, given=states, order=self.order
+                )
+            self._programs[key] = self._programs[first].holding(given)
         return self._programs[key]
 
     def run(
@@ -84,14 +122,15 @@ class Strata:
         backend: Backend = "auto", threads: int | None = None,
     ) -> Marginals:
         """As `bayesnet.inference.run.run`, by group."""
-        known = np.full((len(likelihood), len(self.by)), UNKNOWN)
-        for i, v in enumerate(self.by):
-            start = self.position[v]
-            possible = likelihood[:, start : start + len(self.network[v])] > 0
-            known[:, i] = np.where(possible.sum(axis=1) == 1, possible.argmax(axis=1), UNKNOWN)
-        return self._by_group(
-            known, targets,
-            lambda p, rows: run(p, likelihood[rows], targets, backend=backend, threads=threads),
+        likelihood = checked_likelihood(self.width, likelihood)
+        possible = [
+            likelihood[:, self.position[v] : self.position[v] + len(self.network[v])] > 0
+            for v in self.by
+        ]
+        wanted = self._wanted(targets)
+        return self._mixture(
+            len(likelihood), possible, wanted,
+            lambda p, rows: run_joined(p, likelihood[rows], wanted, None, backend, threads),
         )
 
     def run_codes(
@@ -99,13 +138,15 @@ class Strata:
     ) -> Marginals:
         """As `bayesnet.inference.run.run_codes`, by group."""
         names = list(self.network.variables)
-        if codes.ndim != 2 or codes.shape[1] != len(names):
-            return run_codes(self.program(), codes, targets, threads=threads)  # says what is wrong
-        known = codes[:, [names.index(v) for v in self.by]].astype(int)
-        # What is no state goes to the whole program, which says so.
-        known[(known < 0) | (known >= self.network.sizes(self.by))] = UNKNOWN
-        return self._by_group(
-            known, targets, lambda p, rows: run_codes(p, codes[rows], targets, threads=threads)
+        codes = checked_codes(names, self.network.sizes(names), codes)
+        possible = []
+        for v in self.by:
+            column = codes[:, names.index(v), None]
+            possible.append((column < 0) | (column == np.arange(len(self.network[v]))))
+        wanted = self._wanted(targets)
+        return self._mixture(
+            len(codes), possible, wanted,
+            lambda p, rows: run_codes_joined(p, codes[rows], wanted, threads),
         )
 
     def __getstate__(self) -> dict[str, Any]:
@@ -115,21 +156,76 @@ class Strata:
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
 
-    def _by_group(
-        self, known: npt.NDArray[np.int_], targets: Iterable[str] | None,
-        answer: Callable[[Program, npt.NDArray[np.intp] | slice], Marginals],
+    def _wanted(self, targets: Iterable[str] | None) -> frozenset[str]:
+        return frozenset(self.network.variables if targets is None else targets)
+
+    def _is_mixed(self, unknown: tuple[bool, ...]) -> bool:
+        """Whether the programs for all states of the `unknown` ones of `by` answer for them."""
+        if unknown not in self._mixed:
+            known = [v for v, u in zip(self.by, unknown, strict=True) if not u]
+            states = math.prod(len(self.network[v]) for v in self.by if v not in known)
+            self._mixed[unknown] = states == 1 or (
+                states * counted_multiplications(self.network, self.by, self.order)
+                <= DEARER * counted_multiplications(self.network, known, self.order)
+            )
+        return self._mixed[unknown]
+
+    def _parts(
+        self, patients: int, possible: Sequence[BoolArray]
+    ) -> Iterator[tuple[Known, npt.NDArray[np.intp]]]:
+        """What to hold for which patients, in an order that is the same for each of them."""
+        unknown = np.zeros((patients, len(self.by)), bool)
+        for i, states in enumerate(possible):
+            unknown[:, i] = states.sum(axis=1) != 1
+        pattern = unknown @ (1 << np.arange(len(self.by)))
+        mixed = np.ones(patients, bool)
+        for code in np.unique(pattern).tolist():
+            rows = np.flatnonzero(pattern == code)
+            left_open = unknown[rows[0]]
+            if self._is_mixed(tuple(left_open.tolist())):
+                continue
+            mixed[rows] = False
+            known = np.full((len(rows), len(self.by)), UNKNOWN)
+            for i in np.flatnonzero(~left_open).tolist():
+                known[:, i] = possible[i][rows].argmax(axis=1)
+            groups, group = np.unique(known, axis=0, return_inverse=True)
+            for g, key in enumerate(groups.tolist()):
+                yield tuple(key), rows[group.ravel() == g]
+        met = (np.flatnonzero(states[mixed].any(axis=0)).tolist() for states in possible)
+        for key in itertools.product(*met):
+            here = mixed.copy()
+            for states, k in zip(possible, key, strict=True):
+                here &= states[:, k]
+            if here.any():
+                yield key, np.flatnonzero(here)
+
+    def _mixture(
+        self, patients: int, possible: Sequence[BoolArray], wanted: frozenset[str],
+        answer: Callable[[Program, npt.NDArray[np.intp] | slice], Joined],
     ) -> Marginals:
-        groups, group = np.unique(known, axis=0, return_inverse=True)
-        if len(groups) <= 1:
-            key = tuple(groups[0].tolist()) if len(groups) else None
-            return answer(self.program(key), slice(None))
-        wanted = list(self.network.variables if targets is None else targets)
-        posteriors = {v: np.empty((len(known), len(self.network[v]))) for v in wanted}
-        log_evidence = np.empty(len(known))
-        for g, key in enumerate(groups.tolist()):
-            rows = np.flatnonzero(group == g)
-            found = answer(self.program(tuple(key)), rows)
-            for v in wanted:
-                posteriors[v][rows] = found.posteriors[v]
-            log_evidence[rows] = found.log_evidence
-        return Marginals(posteriors, log_evidence)
+        variables = tuple(self.network.variables)
+        sizes = self.network.sizes(variables)
+        width = sum(len(self.network[v]) for v in wanted)
+        # Sums so far, in units of exp(highest): that of the weights, and that of the posteriors
+        # times their weights. A patient with one part only gets its numbers as they are.
+        highest, weight = np.full(patients, -np.inf), np.zeros(patients)
+        posterior = np.zeros((patients, width))
+        for key, rows in self._parts(patients, possible):
+            at: npt.NDArray[np.intp] | slice = rows if len(rows) < patients else slice(None)
+            found, log_evidence = answer(self.program(key), at)
+            likely = np.isfinite(log_evidence)
+            if not likely.all():
+                at, found, log_evidence = rows[likely], found[likely], log_evidence[likely]
+            top = np.maximum(highest[at], log_evidence)
+            old, new = np.exp(highest[at] - top), np.exp(log_evidence - top)
+            highest[at] = top
+            weight[at] = weight[at] * old + new
+            if old.any():
+                found *= new[:, None]
+                found += posterior[at] * old[:, None]
+            posterior[at] = found
+        mixed = weight != 1
+        with np.errstate(invalid="ignore", divide="ignore"):
+            posterior[mixed] /= weight[mixed, None]
+            log_evidence = highest + np.log(weight)
+        return as_marginals(variables, sizes, wanted, (posterior, log_evidence))

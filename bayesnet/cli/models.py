@@ -309,7 +309,7 @@ def optimise_model(
     """
     import bayesnet
     from bayesnet.inference import compile_program
-    from bayesnet.inference.program import search_order
+    from bayesnet.inference.program import OPEN_WEIGHT, search_order
     from bayesnet.modelfile.reader import ORDER_FILE
 
     with clear_errors():
@@ -327,7 +327,8 @@ def optimise_model(
             programs = [compile_program(network, given=g, order=one) for g in ({}, typical)]
             cost.append([p.multiplications for p in programs])
         before, after = cost
-        better = after[0] / before[0] + after[1] / before[1] < 2
+        weights = (OPEN_WEIGHT, 1.0) if by else (1.0, 0.0)
+        better = sum(w * (a / b - 1) for w, a, b in zip(weights, after, before, strict=True)) < 0
         if better:
             lines = [f"# written by bayesnet model optimise for structure {model.network.structure}"]
             file.write_text("\n".join([*lines, *order]) + "\n", encoding="utf-8")

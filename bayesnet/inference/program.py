@@ -81,6 +81,9 @@ LARGEST_ROUNDING = 1e4
 LARGEST_PROGRAM = 1 << 26
 #: A long search starts by accepting orders that cost about this share more.
 HEAT = 0.03
+#: What the program that leaves everything open counts in a search beside that of known strata: where
+#: those are not known, the mixture of the strata answers, so that it is seldom run.
+OPEN_WEIGHT = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -849,8 +852,8 @@ def search_order(
     start : sequence of str, optional
         An order to begin with; the cheapest that a greedy search finds by default.
     given : iterable of str
-        Variables known of most patients: the order is to suit their program (`given` of
-        `compile_program`) as much as that of the others, which is several times larger.
+        Variables known of most patients: the order is to suit the program that holds them (`given`
+        of `compile_program`), and hardly the one that leaves them open (`OPEN_WEIGHT`).
     restarts : int
         Searches from the same start.
     on_progress : callable, optional
@@ -866,7 +869,8 @@ def search_order(
         compilers.append(_Compiler(network, everything, frozenset(), given=held))
     works = tuple(c.work() for c in compilers)
     weights = np.array([1.0 / c.cost(begin.order) for c in compilers])
-    weights /= weights[0]
+    if held:
+        weights[0] *= OPEN_WEIGHT
 
     def search(restart: int) -> tuple[float, tuple[int, ...]]:
         order, cost = anneal(

@@ -159,6 +159,12 @@ def test_which_programs_answer_depends_on_the_evidence_alone(model):
         alone = strata.run(several[i : i + 1], model.causes)
         assert alone.log_evidence[0] == got.log_evidence[i]
         assert all(np.array_equal(p[0], got.posteriors[c][i]) for c, p in alone.posteriors.items())
+    # Threads work on strata where patients are few, on tiles where they are many.
+    many = np.resize(several, (strata_module.SMALL_BATCH + 4, strata.width))
+    for batch, threads in ((several, 1), (several, 2), (many, 1), (many, 2)):
+        again = strata.run(batch, model.causes, threads=threads)
+        assert np.array_equal(again.log_evidence[:4], got.log_evidence)
+        assert all(np.array_equal(p[:4], got.posteriors[c]) for c, p in again.posteriors.items())
     assert Strata(model.network, ("age",), model.strata.order).run(several[:0]).log_evidence.size == 0
 
 

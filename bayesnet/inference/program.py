@@ -297,7 +297,7 @@ class Program:
         """Length of the evidence axis: states of all variables together."""
         return sum(self.sizes)
 
-    @property
+    @cached_property
     def multiplications(self) -> int:
         """Multiplications of one forward pass for one patient."""
         return sum(len(s.forward.a_index) for s in self.steps)

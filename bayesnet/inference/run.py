@@ -281,7 +281,8 @@ def _in_kernels(
         if tiles:
             work(TILE, 0, in_tiles)
     else:
-        edges = np.linspace(0, tiles, 8 * workers + 1).astype(int) * len(TILE)
+        pieces = min(tiles, 8 * workers)
+        edges = np.linspace(0, tiles, pieces + 1).astype(int) * len(TILE)
         starts, stops = edges[:-1].tolist(), np.minimum(edges[1:], in_tiles).tolist()
         with ThreadPoolExecutor(workers) as pool:
             list(pool.map(work, itertools.repeat(TILE), starts, stops))

@@ -98,3 +98,24 @@ def test_a_stated_prevalence_holds_below_a_long_history():
     assert risk @ table[:, 1] == pytest.approx(0.1, rel=1e-12)
     odds = table[:, 1] / table[:, 0]
     assert odds[1] / odds[0] == pytest.approx(5)
+
+
+def test_how_far_an_arc_moves_its_child():
+    c = Variable("gamma")
+    network = Network([A, B, c], {
+        "alpha": HALF,
+        "beta": given("alpha"),
+        # By either state of beta: alpha moves gamma by 0.4 and by 0.2.
+        "gamma": Table(("alpha", "beta"), [[[0.9, 0.1], [0.6, 0.4]], [[0.5, 0.5], [0.4, 0.6]]]),
+    })
+    assert network.arc_strength("alpha", "beta") == pytest.approx(0.7)
+    assert network.arc_strength("alpha", "gamma") == pytest.approx(0.3)
+    with pytest.raises(KeyError, match="no arc"):
+        network.arc_strength("gamma", "beta")
+    noisy = Network([A, B, c], {
+        "alpha": HALF, "beta": HALF,
+        "gamma": NoisyMax(("alpha", "beta"), ([[1, 0], [0.4, 0.6]], [[1, 0], [0.9, 0.1]]), [0.8, 0.2]),
+    })
+    # From the leak 0.2 to 1 - 0.8 * 0.4.
+    assert noisy.arc_strength("alpha", "gamma") == pytest.approx(0.68 - 0.2)
+    assert noisy.arc_strength("beta", "gamma") == pytest.approx(0.28 - 0.2)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from oracle import joint, posteriors
 from strategies import likelihoods, networks
 
-from bayesnet.diagnosis.explanation import path_between
+from bayesnet.diagnosis.routes import path_between
 from bayesnet.errors import ModelFileError
 from bayesnet.inference import Strata, compile_program, run, run_codes, stack_rows
 from bayesnet.inference import strata as strata_module
@@ -246,6 +246,15 @@ def test_paths_do_not_lead_through_what_is_known():
     assert path_between(network, "cause", "finding", {"sex"}) == ("cause", "weight", "finding")
     both = path_between(network, "cause", "finding", {"sex", "weight"})
     assert both == ("cause", "...", "finding")
+
+
+def test_a_longer_way_is_told_where_it_carries_more(model):
+    """Spondyloarthritis seldom hurts in the hip; what rest does comes by the inflamed spine."""
+    path = path_between(model.network, "axial_spondyloarthritis", "rest_response")
+    assert path == ("axial_spondyloarthritis", "inflammatory_pain", "pain_pattern", "rest_response")
+    assert path_between(model.network, "hip_osteoarthritis", "rest_response") == (
+        "hip_osteoarthritis", "hip_joint_pain", "rest_response"
+    )
 
 
 @given(data=st.data(), network=networks())

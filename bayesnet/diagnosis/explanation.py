@@ -19,16 +19,16 @@ from __future__ import annotations
 
 import html
 import math
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from bayesnet.diagnosis.routes import path_between
 from bayesnet.errors import EvidenceError, did_you_mean
 from bayesnet.inference import Marginals, likelihoods_of
-from bayesnet.network import Network
 from bayesnet.network.factor import FloatArray
 
 if TYPE_CHECKING:
@@ -424,52 +424,3 @@ def _weights(
         )
         for v, w, s, k in zip(ids, weights, steps, conflicts, strict=True)
     )
-
-
-def path_between(
-    network: Network, cause: str, finding: str, known: Collection[str] = ()
-) -> tuple[str, ...]:
-    """The shortest way by which the finding bears on the cause, `known` being known.
-
-    Down the arcs from cause to finding if there is one; down from finding to cause (a risk factor);
-    else from what both have in common. A way through something known is closed.
-    """
-    down = _shortest(network, cause, finding, known)
-    if down:
-        return down
-    up = _shortest(network, finding, cause, known)
-    if up:
-        return up
-    common = network.ancestors([cause]) & network.ancestors([finding])
-    best: tuple[str, ...] = ()
-    for v in network.variables:
-        if v not in common or v in known:
-            continue
-        to_cause = _shortest(network, v, cause, known)
-        to_finding = _shortest(network, v, finding, known)
-        if to_cause and to_finding and not 0 < len(best) <= len(to_cause) + len(to_finding) - 1:
-            best = (*reversed(to_cause), *to_finding[1:])
-    if best:
-        return best
-    # Neither: they compete to explain something below both, the outcome among them.
-    return (cause, "...", finding)
-
-
-def _shortest(network: Network, start: str, end: str, known: Collection[str]) -> tuple[str, ...]:
-    """The shortest directed path that meets nothing known between its ends, or nothing."""
-    before: dict[str, str] = {start: start}
-    level = [start]
-    while level and end not in before:
-        found: list[str] = []
-        for v in level:
-            for child in network.children[v]:
-                if child not in before and (child == end or child not in known):
-                    before[child] = v
-                    found.append(child)
-        level = found
-    if end not in before:
-        return ()
-    path = [end]
-    while path[-1] != start:
-        path.append(before[path[-1]])
-    return tuple(reversed(path))

@@ -9,8 +9,10 @@ from functools import cached_property
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from bayesnet.errors import NetworkError, Problem, did_you_mean
-from bayesnet.network.distributions import Distribution, NoisyMax, OddsRatio
+from bayesnet.network.distributions import Distribution, NoisyMax, OddsRatio, max_convolution
 from bayesnet.network.factor import Factor, FloatArray, frozen_array
 from bayesnet.network.prevalence import joint_of, odds_ratio_table
 from bayesnet.network.variable import Variable
@@ -205,6 +207,39 @@ class Network:
 
     @cached_property
     def _parent_joints(self) -> dict[str, FloatArray]:
+        return {}
+
+    def arc_strength(self, parent: str, child: str) -> float:
+        """How far the parent's state moves the child, between 0 and 1.
+
+        The largest total variation distance between the child's distributions for two states of the
+        parent: of a noisy-MAX with no other parent acting, else on average over the other parents'
+        states (Koiter 2006, Visualizing inference in Bayesian networks, Delft).
+
+        Raises
+        ------
+        KeyError
+            When there is no such arc.
+        """
+        if parent not in self.parents(child):
+            raise KeyError(f"no arc from {parent!r} to {child!r}")
+        arc = parent, child
+        if arc not in self._arc_strengths:
+            distribution = self.distributions[child]
+            at = distribution.parents.index(parent)
+            if isinstance(distribution, NoisyMax):
+                moved = max_convolution(
+                    distribution.leak, distribution.links[at], distribution.toward_first
+                )[:, None]
+            else:
+                table = np.moveaxis(self.table(child), at, 0)
+                moved = table.reshape(table.shape[0], -1, table.shape[-1])
+            apart = np.abs(moved[:, None] - moved[None, :]).sum(axis=-1) / 2
+            self._arc_strengths[arc] = float(apart.mean(axis=-1).max())
+        return self._arc_strengths[arc]
+
+    @cached_property
+    def _arc_strengths(self) -> dict[tuple[str, str], float]:
         return {}
 
     def factors_of(self, variable: str) -> tuple[Factor, ...]:

@@ -160,6 +160,15 @@ def test_development_cases_reach_what_is_promised(model):
     assert summary["likelihood_ratio"]["emergency_recall"] >= 0.8
 
 
+def test_further_cases_reach_what_the_card_says(model):
+    result = evaluate(model, shipped_cases(model, "further"), "findings")
+    summary = result.summary()
+    assert summary["likelihood_ratio"]["top_1"] >= 0.5
+    assert summary["likelihood_ratio"]["top_3"] >= 0.65
+    right, of = result.triage()["emergency"]
+    assert right >= 0.9 * of
+
+
 STRICT = {
     "causes.yaml": test_modelfile.CAUSES + """\
 ghost:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from oracle import joint, posteriors
 from strategies import likelihoods, networks
 
-from bayesnet.diagnosis.routes import path_between
+from bayesnet.diagnosis.routes import Routes
 from bayesnet.errors import ModelFileError
 from bayesnet.inference import Strata, compile_program, run, run_codes, stack_rows
 from bayesnet.inference import strata as strata_module
@@ -242,17 +242,19 @@ def test_paths_do_not_lead_through_what_is_known():
             "finding": Table(("sex", "weight"), np.stack([tied, tied[::-1]])),
         },
     )
-    assert path_between(network, "cause", "finding") == ("cause", "sex", "finding")
-    assert path_between(network, "cause", "finding", {"sex"}) == ("cause", "weight", "finding")
-    both = path_between(network, "cause", "finding", {"sex", "weight"})
-    assert both == ("cause", "...", "finding")
+    def between(*known):
+        return Routes(network, frozenset(known)).between("cause", "finding")
+
+    assert between() == ("cause", "sex", "finding")
+    assert between("sex", "finding") == ("cause", "weight", "finding")
+    assert between("sex", "weight") == ("cause", "...", "finding")
 
 
 def test_a_longer_way_is_told_where_it_carries_more(model):
     """Spondyloarthritis seldom hurts in the hip; what rest does comes by the inflamed spine."""
-    path = path_between(model.network, "axial_spondyloarthritis", "rest_response")
-    assert path == ("axial_spondyloarthritis", "inflammatory_pain", "pain_pattern", "rest_response")
-    assert path_between(model.network, "hip_osteoarthritis", "rest_response") == (
+    routes = Routes(model.network)
+    assert routes.between("axial_spondyloarthritis", "rest_response") == ("axial_spondyloarthritis", "inflammatory_pain", "pain_pattern", "rest_response")
+    assert routes.between("hip_osteoarthritis", "rest_response") == (
         "hip_osteoarthritis", "hip_joint_pain", "rest_response"
     )
 

@@ -26,7 +26,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bayesnet.diagnosis.routes import path_between
 from bayesnet.errors import EvidenceError, did_you_mean
 from bayesnet.inference import Marginals, likelihoods_of
 from bayesnet.network.factor import FloatArray
@@ -393,7 +392,7 @@ def _groups(diagnosis: Diagnosis, cause: str) -> list[tuple[str, tuple[str, ...]
     network = diagnosis.model.network
     found: dict[str, list[str]] = {}
     for v in _asked(diagnosis)[0]:
-        path = path_between(network, cause, v, diagnosis.findings)
+        path = diagnosis.routes.between(cause, v)
         through = len(path) > 2 and path[0] == cause and path[1] in network
         mechanism = path[1] if through and network[path[1]].role == "mechanism" else ""
         found.setdefault(mechanism or f"={v}", []).append(v)
@@ -420,7 +419,7 @@ def _weights(
     return tuple(
         FindingWeight(
             v, finding_words(network[v], diagnosis.findings[v]), float(w), float(s), float(k),
-            path_between(network, cause, v, diagnosis.findings),
+            diagnosis.routes.between(cause, v),
         )
         for v, w, s, k in zip(ids, weights, steps, conflicts, strict=True)
     )

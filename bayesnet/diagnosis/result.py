@@ -13,6 +13,7 @@ import numpy as np
 
 from bayesnet.diagnosis.necessity import necessity, outcome_links
 from bayesnet.diagnosis.ranking import rank_key
+from bayesnet.diagnosis.routes import Routes
 from bayesnet.diagnosis.words import percent, ratio
 from bayesnet.errors import did_you_mean
 from bayesnet.inference import Findings, likelihoods_of
@@ -246,6 +247,11 @@ class Diagnosis:
         from bayesnet.diagnosis.uncertainty import sensitivity
 
         return sensitivity(self, cause)
+
+    @cached_property
+    def routes(self) -> Routes:
+        """The ways by which findings bear on causes (`bayesnet.diagnosis.routes`)."""
+        return Routes(self.model.network, frozenset(self.findings))
 
     def next(
         self,

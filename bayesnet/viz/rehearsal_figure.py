@@ -48,5 +48,7 @@ def plot_rehearsal(rehearsal: Rehearsal, ax: Axes | None = None, theme: str = "l
     ax.set_ylabel("true reason among the first three", color=colours.muted, fontfamily=FONT)
     title(ax, f"Interviews with {rehearsal.patients} simulated patients", colours)
     paint(ax, colours)
-    ax.legend(frameon=False, loc="upper left", labelcolor=colours.ink, prop={"family": FONT})
+    # Below the picture: inside, every corner is crossed by a line for some number of questions.
+    ax.legend(frameon=False, loc="upper left", bbox_to_anchor=(0, -0.13), borderaxespad=0,
+              labelcolor=colours.ink, prop={"family": FONT})
     return ax

@@ -246,11 +246,12 @@ def test_the_shipped_leaks_are_solved(model):
 def test_card_has_its_headings_and_is_the_committed_one(model):
 
     cases = shipped_cases(model)
-    text = model_card(model, cases, "MODEL_CARD_network.svg")
+    text = model_card(model, cases, "MODEL_CARD_network.svg", shipped_cases(model, "further"))
     for heading in ("Purpose", "What it is not for", "Population and outcome", "Structure",
                     "Evidence", "Causes", "Published results", "Published cases", "Limits",
                     "What is not known", "Every parameter", "Studies"):
         assert f"## {heading}" in text
+    assert "### Further cases" in text
     committed = (test_modelfile.ROOT / "MODEL_CARD.md").read_text(encoding="utf-8")
     assert committed == text, "run: bayesnet model card -o MODEL_CARD.md"
     assert "Not discussed yet" not in text

@@ -407,8 +407,8 @@ def _further(model: DiagnosticModel, cases: Sequence[Case]) -> str:
     ]
     return "\n\n".join([
         "### Further cases, coded without sight of the model",
-        f"{len(cases)} published case reports and board-style vignettes, found and coded by readers who "
-        "knew the names and states but not the model (`bayesnet evaluate further --scope findings`), "
+        f"{len(cases)} published case reports and board-style vignettes, found and coded from "
+        "the names and states alone, without sight of the model (`bayesnet evaluate further --scope findings`), "
         "mostly from the opening of each paper, so that signs told further down are missing. Most are "
         "first presentations, not pain after physical therapy. Their misses showed for which pairs of "
         "cause and finding to look for studies; no number is set from a case.",

@@ -154,7 +154,7 @@ def shipped_cases(
     model : DiagnosticModel, optional
     which : str
         One of `CASE_SETS`: `development`, the cases looked at while the model was built, or
-        `further`, cases coded later by readers who had not seen the model.
+        `further`, cases coded later without sight of it.
 
     Raises
     ------

@@ -349,7 +349,7 @@ def _show_evaluation(result: Evaluation, only_totals: bool) -> None:
     out.print(
         f"\nlog score {summary['log_score']:.3f} (mean -ln P of the true cause), "
         f"Brier score {summary['brier']:.4f} (all causes); lower is better for both.\n"
-        "In brackets: 95 % Wilson intervals.",
+        "Emergencies in top 3: urgent cases too. In brackets: 95 % Wilson intervals.",
         soft_wrap=True,
     )
 
@@ -360,7 +360,7 @@ def _show_evaluation(result: Evaluation, only_totals: bool) -> None:
 )
 def list_cases(
     which: Annotated[
-        str, typer.Argument(metavar="[SET]", help="development or further (see `evaluate --help`).")
+        str, typer.Argument(metavar="SET", help="development or further (see `evaluate --help`).")
     ] = "development",
     as_json: JsonFlag = False,
 ) -> None:

@@ -356,8 +356,8 @@ def _cases(model: DiagnosticModel, cases: Sequence[Case], notes: CardNotes) -> s
     texts = [
         "## Published cases",
         f"{len(cases)} published case reports and board-style vignettes, read and coded by hand "
-        "and used while the model was built. Rank of the published cause within its group; no "
-        "parameter is set from a case.",
+        "and used while the model was built. Rank of the published cause within its group (urgent cases "
+        "count among the emergencies of these tables); no parameter is set from a case.",
     ]
     results = {scope: evaluate(model, list(cases), scope) for scope in ("findings", "all")}
     rows = []

@@ -565,23 +565,22 @@ class DiagnosticModel(Model):
 
         return interview(self, findings, TALK if kinds is None else kinds, by, causes)
 
-    def free_program(self, vectors: Mapping[str, FloatArray]) -> Program:
-        """A program for the causes of a patient like this one, whose every number can be given anew.
+    def free_strata(self, observed: Iterable[str]) -> Strata:
+        """Programs for the causes given findings on `observed`, whose every number can be given anew.
 
-        What nobody has observed sums to one and is left out, and known strata are held, so this is
-        many times smaller than the program for any findings; the last one is kept.
+        What nobody has observed sums to one and is left out, so these are many times smaller than the
+        programs for any findings; the last ones are kept.
         """
-        from bayesnet.diagnosis.uncertainty import compile_free
-
-        given = self.strata.known(vectors)
-        key = (frozenset(vectors), *given.items())
-        if key not in self._free_programs:
-            self._free_programs.clear()
-            self._free_programs[key] = compile_free(self, vectors, given)
-        return self._free_programs[key]
+        seen = frozenset(observed) | frozenset(self.causes)
+        if seen not in self._free_strata:
+            self._free_strata.clear()
+            self._free_strata[seen] = Strata(
+                self.network, self.strata.by, None, seen, frozenset(self.network.variables)
+            )
+        return self._free_strata[seen]
 
     @cached_property
-    def _free_programs(self) -> dict[tuple[Any, ...], Program]:
+    def _free_strata(self) -> dict[frozenset[str], Strata]:
         return {}
 
     @cached_property

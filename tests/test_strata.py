@@ -11,9 +11,17 @@ from hypothesis import strategies as st
 from oracle import joint, posteriors
 from strategies import likelihoods, networks
 
+from bayesnet import load
 from bayesnet.diagnosis.routes import Routes
 from bayesnet.errors import ModelFileError
-from bayesnet.inference import Strata, compile_program, run, run_codes, stack_rows
+from bayesnet.inference import (
+    Strata,
+    compile_program,
+    likelihoods_of,
+    run,
+    run_codes,
+    stack_rows,
+)
 from bayesnet.inference import strata as strata_module
 from bayesnet.network import Network, Table, Variable
 
@@ -300,3 +308,25 @@ def test_an_order_suits_programs_with_other_hubs(model, monkeypatch):
     monkeypatch.undo()
     again = compile_program(model.network, order=plain.order)
     assert again.elimination.entries <= 1.1 * by_difference.elimination.entries
+
+
+@pytest.mark.parametrize("known", [{}, {"sex": "male"}, {"age": 40}])
+def test_programs_with_free_numbers_answer_as_the_one_that_leaves_everything_open(known):
+    model = load()
+    found = {"rest_response": "worse", "night_pain": True, "weight_loss": True, **known}
+    vectors = likelihoods_of(model.network, found)
+    drawn = model.draws(6, seed=3)
+    strata = model.free_strata(vectors)
+    likelihood = np.repeat(stack_rows(strata, [vectors]), drawn.n, axis=0)
+    mixed = strata.run(likelihood, model.causes, tables=drawn.tables)
+
+    program = compile_program(
+        model.network, evidence_on=[*vectors, *model.causes], free=model.network.variables
+    )
+    tables = {v: drawn.tables[v] for v in program.table_nodes}
+    whole = np.repeat(stack_rows(program, [vectors]), drawn.n, axis=0)
+    direct = run(program, whole, model.causes, tables)
+    np.testing.assert_allclose(mixed.log_evidence, direct.log_evidence, rtol=1e-10)
+    for c in model.causes:
+        np.testing.assert_allclose(mixed.posteriors[c], direct.posteriors[c], rtol=1e-9, atol=1e-14)
+    assert np.ptp(direct.posteriors["spinal_malignancy"][:, 1]) > 0

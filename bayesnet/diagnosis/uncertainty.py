@@ -18,7 +18,7 @@ them only the ends of the interval are given.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bayesnet.errors import EvidenceError, did_you_mean
-from bayesnet.inference import Program, compile_program, likelihoods_of, run, stack_rows
+from bayesnet.inference import likelihoods_of, stack_rows
 from bayesnet.network import Network, NoisyMax, OddsRatio, SensitivitySpecificity, Table
 from bayesnet.network.factor import FloatArray
 
@@ -322,12 +322,13 @@ def intervals(
         rows = [vectors if told is None or outcome is None else {**vectors, outcome: told}]
     else:
         rows = [{**vectors, outcome: np.array([0.0, 1.0])}, {**vectors, outcome: np.array([1.0, 0.0])}]
-    program = model.free_program(rows[0])
-    likelihood = np.repeat(stack_rows(program, rows), drawn.n, axis=0)
+    strata = model.free_strata(rows[0])
+    likelihood = np.repeat(stack_rows(strata, rows), drawn.n, axis=0)
     tables = {
-        v: [np.concatenate([x] * len(rows)) for x in drawn.tables[v]] for v in program.table_nodes
+        v: [np.concatenate([x] * len(rows)) for x in drawn.tables[v]]
+        for v in network.ancestors([*rows[0], *model.causes])
     }
-    found = run(program, likelihood, model.causes, _as_given(tables))
+    found = strata.run(likelihood, model.causes, tables=tables)
     n = drawn.n
     posterior = {c: 1 - found.posteriors[c][:n, 0] for c in model.causes}
     necessity: dict[str, FloatArray] = {}
@@ -351,10 +352,6 @@ def intervals(
             first = diagnosis.ranked(group, "necessity" if failed else "posterior")[0].cause
             top[group] = (first, float(np.mean(leads == members.index(first))))
     return Intervals(posterior, necessity, top, level, diagnosis)
-
-
-def _as_given(tables: Mapping[str, Parts]) -> dict[str, Any]:
-    return {v: parts[0] if len(parts) == 1 else parts for v, parts in tables.items()}
 
 
 # ---------------------------------------------------------------- one parameter at a time
@@ -462,7 +459,7 @@ def sensitivity(diagnosis: Diagnosis, cause: str | None = None) -> Sensitivity:
     vectors = likelihoods_of(network, diagnosis.findings)
     if model.outcome is not None and model.outcome not in diagnosis.findings:
         vectors[model.outcome] = np.array([0.0, 1.0])
-    program = model.free_program(vectors)
+    strata = model.free_strata(vectors)
     base = {v: _parts(network, v) for v in network.variables}
     relevant = network.ancestors([*vectors, *model.causes])
     jobs: list[tuple[str, float, float, float, str, bool, list[Parts], str]] = []
@@ -473,14 +470,14 @@ def sensitivity(diagnosis: Diagnosis, cause: str | None = None) -> Sensitivity:
     rows = 1 + width * len(jobs)
     tables = {
         v: [np.repeat(x[None], rows, axis=0) for x in parts]
-        for v, parts in base.items() if v in program.table_nodes and any(j[4] == v for j in jobs)
+        for v, parts in base.items() if any(j[4] == v for j in jobs)
     }
     for i, job in enumerate(jobs):
         for k, parts in enumerate(job[6]):
             for x, new in zip(tables[job[4]], parts, strict=True):
                 x[1 + width * i + k] = new
-    likelihood = np.repeat(stack_rows(program, [vectors]), rows, axis=0)
-    found = run(program, likelihood, model.causes, _as_given(tables))
+    likelihood = np.repeat(stack_rows(strata, [vectors]), rows, axis=0)
+    found = strata.run(likelihood, model.causes, tables=tables)
     evidence = np.exp(found.log_evidence - found.log_evidence[0])
     present = {c: 1 - found.posteriors[c][:, 0] for c in rivals}
     leader = max(rivals, key=lambda c: present[c][0])
@@ -581,13 +578,3 @@ def _jobs(
         changed = [r[None] if k != i else moved_ratio[None] for k, r in enumerate(ratios)]
         ends.append([_odds_ratio_draws(network, v, prevalence[None], changed)[0]])
     return [(label, value, float(low), float(high), v, False, ends, p.where)]
-
-
-def compile_free(
-    model: DiagnosticModel, observed: Iterable[str], given: Mapping[str, str]
-) -> Program:
-    """A program for the causes given findings on `observed`, with every number free."""
-    network = model.network
-    return compile_program(
-        network, evidence_on=[*observed, *model.causes], free=network.variables, given=given, tries=6
-    )

@@ -46,6 +46,7 @@ __all__ = ["Strata"]
 
 Known = tuple[int, ...]
 BoolArray = npt.NDArray[np.bool_]
+Tables = Mapping[str, Sequence[FloatArray]]
 Rows = npt.NDArray[np.intp] | slice
 UNKNOWN = -1
 #: Programs for all states together may take so many times the multiplications of the one that
@@ -66,11 +67,19 @@ class Strata:
         The variables whose known values make the groups; without any there is one group.
     order : sequence of str or None
         An elimination order (`compile_program`).
+    evidence_on : frozenset of str or None
+        The variables that evidence may come on; all by default. What has none sums to one and is
+        left out of the programs.
+    free : frozenset of str
+        The variables whose numbers may be given anew for every row (`compile_program`). Their programs
+        are made for a few patients, so the mixture always answers: it compiles one small program.
     """
 
     network: Network
     by: tuple[str, ...] = ()
     order: Sequence[str] | None = None
+    evidence_on: frozenset[str] | None = None
+    free: frozenset[str] = frozenset()
 
     @cached_property
     def position(self) -> dict[str, int]:
@@ -117,16 +126,17 @@ class Strata:
             if first not in self._programs:
                 states = {v: self.network[v].states[0] for v in given}
                 self._programs[first] = compile_program(
-                    self.network, given=states, order=self.order
+                    self.network, evidence_on=self.evidence_on, free=self.free, given=states,
+                    order=self.order, tries=6 if self.free else 8,
                 )
             self._programs[key] = self._programs[first].holding(given)
         return self._programs[key]
 
     def run(
         self, likelihood: FloatArray, targets: Iterable[str] | None = None, *,
-        backend: Backend = "auto", threads: int | None = None,
+        tables: Tables | None = None, backend: Backend = "auto", threads: int | None = None,
     ) -> Marginals:
-        """As `bayesnet.inference.run.run`, by group."""
+        """As `bayesnet.inference.run.run`, by group; the evidence axis holds all variables."""
         likelihood = checked_likelihood(self.width, likelihood)
         possible = [
             likelihood[:, self.position[v] : self.position[v] + len(self.network[v])] > 0
@@ -135,7 +145,10 @@ class Strata:
         wanted = self._wanted(targets)
         return self._mixture(
             len(likelihood), possible, wanted,
-            lambda p, rows, n: run_joined(p, likelihood[rows], wanted, None, backend, n), threads,
+            lambda p, rows, n: run_joined(
+                p, self._read_by(p, likelihood[rows]), wanted, _cut(tables, p, rows), backend, n
+            ),
+            threads,
         )
 
     def run_codes(
@@ -161,11 +174,22 @@ class Strata:
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
 
+    def _read_by(self, program: Program, likelihood: FloatArray) -> FloatArray:
+        """The part of the evidence axis that a program reads."""
+        if program.width == self.width:
+            return likelihood
+        return np.concatenate(
+            [likelihood[:, p : p + len(self.network[v])]
+             for v in program.variables for p in (self.position[v],)], axis=1,
+        )
+
     def _wanted(self, targets: Iterable[str] | None) -> frozenset[str]:
         return frozenset(self.network.variables if targets is None else targets)
 
     def _is_mixed(self, unknown: tuple[bool, ...]) -> bool:
         """Whether the programs for all states of the `unknown` ones of `by` answer for them."""
+        if self.free:
+            return True
         if unknown not in self._mixed:
             known = [v for v, u in zip(self.by, unknown, strict=True) if not u]
             states = math.prod(len(self.network[v]) for v in self.by if v not in known)
@@ -257,3 +281,10 @@ class Strata:
             posterior[mixed] /= weight[mixed, None]
             log_evidence = highest + np.log(weight)
         return as_marginals(variables, sizes, wanted, (posterior, log_evidence))
+
+
+def _cut(tables: Tables | None, program: Program, rows: Rows) -> Tables | None:
+    """The given tables of some rows, as far as a program reads them."""
+    if tables is None:
+        return None
+    return {v: [x[rows] for x in parts] for v, parts in tables.items() if v in program.table_nodes}

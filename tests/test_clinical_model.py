@@ -48,6 +48,11 @@ def test_deep_pain_unrelated_to_movement_with_abdominal_signs_points_to_an_organ
     assert ratio(model, cause, **deep, **sign) > 20
 
 
+def test_years_of_pain_speak_against_a_stone_but_not_against_the_pancreas(model):
+    assert ratio(model, "pancreatitis", pain_duration="over_12_months") > 0.8
+    assert ratio(model, "kidney_stone", pain_duration="over_12_months") < 0.5
+
+
 def test_hip_signs_point_to_the_hip_joint_or_bursa(model):
     joint = {"groin_pain": True, "limited_hip_internal_rotation": True, "difficulty_with_socks_or_shoes": True}
     assert first(model, **joint) in ("hip_osteoarthritis", "hip_bone_lesion")

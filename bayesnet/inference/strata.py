@@ -125,6 +125,7 @@ class Strata:
             first = tuple(min(k, 0) for k in key)
             if first not in self._programs:
                 states = {v: self.network[v].states[0] for v in given}
+                # A program for a few patients is not worth a long search.
                 self._programs[first] = compile_program(
                     self.network, evidence_on=self.evidence_on, free=self.free, given=states,
                     order=self.order, tries=6 if self.free else 8,

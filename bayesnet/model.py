@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from bayesnet.diagnosis.information import NextFinding
     from bayesnet.diagnosis.pathways import Pathways
     from bayesnet.diagnosis.result import Diagnosis
+    from bayesnet.diagnosis.sensitivity import ParameterRange
     from bayesnet.diagnosis.uncertainty import Draws
     from bayesnet.learning import Learning
     from bayesnet.modelfile import ModelDocument
@@ -569,11 +570,12 @@ class DiagnosticModel(Model):
         """Programs for the causes given findings on `observed`, whose every number can be given anew.
 
         What nobody has observed sums to one and is left out, so these are many times smaller than the
-        programs for any findings; the last ones are kept.
+        programs for any findings; the last two are kept.
         """
         seen = frozenset(observed) | frozenset(self.causes)
         if seen not in self._free_strata:
-            self._free_strata.clear()
+            for oldest in list(self._free_strata)[:-1]:
+                del self._free_strata[oldest]
             self._free_strata[seen] = Strata(
                 self.network, self.strata.by, None, seen, frozenset(self.network.variables)
             )
@@ -595,6 +597,13 @@ class DiagnosticModel(Model):
             self._drawn.clear()
             self._drawn[n, seed] = draw_parameters(self, n, seed)
         return self._drawn[n, seed]
+
+    @cached_property
+    def parameter_ranges(self) -> tuple[ParameterRange, ...]:
+        """Every number over its 95 % range (`bayesnet.diagnosis.sensitivity`)."""
+        from bayesnet.diagnosis.sensitivity import parameter_ranges
+
+        return parameter_ranges(self)
 
     @cached_property
     def pathways(self) -> Pathways:

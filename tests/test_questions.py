@@ -22,7 +22,8 @@ from bayesnet.diagnosis.pathways import (
     read_pathways,
     triage,
 )
-from bayesnet.diagnosis.uncertainty import sensitivity
+from bayesnet.diagnosis.result import without_link
+from bayesnet.diagnosis.sensitivity import sensitivity
 from bayesnet.diagnosis.words import percent
 from bayesnet.errors import EvidenceError, ModelFileError
 from bayesnet.reports.patient import patient_html, patient_json
@@ -60,23 +61,19 @@ def small(tmp_path):
     return bayesnet.load(tmp_path)
 
 
+def probability(network, **states):
+    """By enumeration; `any` is any state but the first."""
+    index = []
+    for v, variable in network.variables.items():
+        s = states.get(v)
+        i = variable.states.index(s) if s not in (None, "any") else None
+        index.append(slice(1 if s == "any" else None, None) if i is None else slice(i, i + 1))
+    return float(joint(network)[tuple(index)].sum())
+
+
 @pytest.fixture
 def oracle(small):
-    table = joint(small.network)
-    axes = {v: i for i, v in enumerate(small.network.variables)}
-
-    def p(**states):
-        index = [slice(None)] * table.ndim
-        for v, s in states.items():
-            variable = small.network[v]
-            if s == "any":
-                index[axes[v]] = slice(1, None)
-            else:
-                i = variable.states.index(s)
-                index[axes[v]] = slice(i, i + 1)
-        return float(table[tuple(index)].sum())
-
-    return p
+    return lambda **states: probability(small.network, **states)
 
 
 EVIDENCE = {"walk": "present", "diary": "present", "sex": "male"}
@@ -402,6 +399,33 @@ def test_one_draw_is_the_rebuilt_model(model):
     for c in model.causes:
         expected = 1 - p[c][model.network[c].states[0]]
         assert found.posterior[c][1] == pytest.approx(expected, rel=1e-9)
+
+
+def test_intervals_without_the_outcome_in_the_programs(small):
+    """Each draw against enumeration of the network rebuilt with it: presence and necessity."""
+    from bayesnet.network import NoisyMax, Table
+
+    n = 4
+    draws, found = small.draws(n, seed=2), small.diagnose(EVIDENCE).intervals(n, seed=2)
+    for i in range(n):
+        changed = {}
+        for v, d in small.network.distributions.items():
+            leak, *links = (x[i] for x in draws.tables[v])
+            changed[v] = (
+                NoisyMax(d.parents, tuple(links), leak, d.toward_first)
+                if isinstance(d, NoisyMax) else Table(d.parents, leak)
+            )
+        rebuilt = small.network.replace(changed)
+        failed = probability(rebuilt, **EVIDENCE, **FAILED)
+        success = probability(rebuilt, **EVIDENCE, failed="absent")
+        for c in small.causes:
+            present = probability(rebuilt, **EVIDENCE, **FAILED, **{c: "any"})
+            assert found.posterior[c][i] == pytest.approx(present / failed, rel=1e-10)
+            needed = 0.0
+            if c in rebuilt.parents("failed"):
+                alone = rebuilt.replace({"failed": without_link(changed["failed"], c)})
+                needed = probability(alone, **EVIDENCE, failed="absent") - success
+            assert found.necessity[c][i] == pytest.approx(needed / failed, rel=1e-9, abs=1e-13)
 
 
 # ------------------------------------------------------------------ what if, interview

@@ -310,6 +310,24 @@ def test_an_order_suits_programs_with_other_hubs(model, monkeypatch):
     assert again.elimination.entries <= 1.1 * by_difference.elimination.entries
 
 
+def test_a_climb_makes_a_large_program_smaller_and_leaves_a_small_one(model, monkeypatch):
+    from bayesnet.inference import program
+
+    findings = ["rest_response", "night_pain", "weight_loss", "leg_pain", "gait_disturbance"]
+    seen = [*findings, *model.causes]
+    kind = {"free": model.network.variables, "free_hubs": True, "tries": 1}
+    plain = compile_program(model.network, seen, **kind)
+    monkeypatch.setattr(program, "CLIMB_ABOVE", plain.multiplications)
+    climbed = compile_program(model.network, seen, **kind, climb=400)
+    assert climbed.multiplications < plain.multiplications
+    rows = np.random.default_rng(4).random((3, plain.width))
+    few, whole = (run(p, rows, ["depression"]) for p in (climbed, plain))
+    np.testing.assert_allclose(few.log_evidence, whole.log_evidence, rtol=1e-12)
+    np.testing.assert_allclose(few.posteriors["depression"], whole.posteriors["depression"], rtol=1e-10)
+    monkeypatch.setattr(program, "CLIMB_ABOVE", 10 * plain.multiplications)
+    assert compile_program(model.network, seen, **kind, climb=400).order == plain.order
+
+
 @pytest.mark.parametrize("known", [{}, {"sex": "male"}, {"age": 40}])
 def test_programs_with_free_numbers_answer_as_the_one_that_leaves_everything_open(known):
     model = load()

@@ -29,7 +29,8 @@ if TYPE_CHECKING:
     from bayesnet.diagnosis.attribution import Attribution
     from bayesnet.diagnosis.explanation import Explanation
     from bayesnet.diagnosis.pathways import Triage
-    from bayesnet.diagnosis.uncertainty import Intervals, Sensitivity
+    from bayesnet.diagnosis.sensitivity import Sensitivity
+    from bayesnet.diagnosis.uncertainty import Intervals
     from bayesnet.explorer.widget import Explorer
     from bayesnet.model import DiagnosticModel
 
@@ -244,7 +245,7 @@ class Diagnosis:
 
     def sensitivity(self, cause: str | None = None) -> Sensitivity:
         """How one cause's posterior moves with every parameter."""
-        from bayesnet.diagnosis.uncertainty import sensitivity
+        from bayesnet.diagnosis.sensitivity import sensitivity
 
         return sensitivity(self, cause)
 

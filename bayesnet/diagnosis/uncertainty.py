@@ -6,14 +6,6 @@ logit-normal, an odds ratio from a log-normal distribution with that interval; a
 sample size has the variance 16 / n of the log of an evenly filled fourfold table). Prevalences of
 an odds-ratio variable are kept exact for every draw by solving the intercepts again, with the risk
 factors as common as in the model itself. All draws are rows of one batch.
-
-One parameter t at a time, the rest of its row in proportion, P(c, e) and P(e) are linear in t, so
-
-    P(c | e)(t) = (alpha t + beta) / (gamma t + delta)
-
-exactly (Coupe & van der Gaag 2002, Ann Math Artif Intell 36:323, proposition 2). The four numbers
-come from two values of t. Odds ratios and prevalences of odds-ratio variables are not linear; for
-them only the ends of the interval are given.
 """
 
 from __future__ import annotations
@@ -25,22 +17,21 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bayesnet.errors import EvidenceError, did_you_mean
 from bayesnet.inference import likelihoods_of, stack_rows
 from bayesnet.network import Network, NoisyMax, OddsRatio, SensitivitySpecificity, Table
 from bayesnet.network.factor import FloatArray
 
 if TYPE_CHECKING:
     import pandas as pd
-    from matplotlib.axes import Axes
 
     from bayesnet.diagnosis.result import Diagnosis
+    from bayesnet.inference import Strata
     from bayesnet.model import DiagnosticModel
     from bayesnet.modelfile.reader import Parameter
 
 __all__ = [
-    "Draws", "Intervals", "Sensitivity", "SensitivityFunction", "draw_parameters", "intervals",
-    "prevalence_index", "rows_of", "sensitivity",
+    "WIDE", "Draws", "Intervals", "Parts", "Z", "draw_parameters", "intervals", "odds_ratio_tables",
+    "parts_of", "prevalence_index", "rows_of",
 ]
 
 #: Spread of a parameter that states none.
@@ -68,7 +59,7 @@ class Draws:
 # ---------------------------------------------------------------- parts of a distribution
 
 
-def _parts(network: Network, variable: str) -> Parts:
+def parts_of(network: Network, variable: str) -> Parts:
     """The arrays that `run` takes for a free variable, as the network has them."""
     return [f.values for f in network.factors_of(variable)]
 
@@ -157,7 +148,7 @@ def _solved(log_odds: FloatArray, weights: FloatArray, prevalence: FloatArray) -
     return table
 
 
-def _odds_ratio_draws(
+def odds_ratio_tables(
     network: Network, variable: str, prevalences: FloatArray, ratios: list[FloatArray]
 ) -> FloatArray:
     """`prevalences` `(n, strata, states)`, `ratios` each `(n, parent states, states)`."""
@@ -204,7 +195,7 @@ def draw_parameters(model: DiagnosticModel, n: int = 1000, seed: int = 0) -> Dra
     network = model.network
     generator = np.random.default_rng(seed)
     tables = {
-        v: [np.repeat(x[None], n, axis=0) for x in _parts(network, v)] for v in network.variables
+        v: [np.repeat(x[None], n, axis=0) for x in parts_of(network, v)] for v in network.variables
     }
     prevalences: dict[str, FloatArray] = {}
     ratios: dict[str, list[FloatArray]] = {}
@@ -232,7 +223,7 @@ def draw_parameters(model: DiagnosticModel, n: int = 1000, seed: int = 0) -> Dra
             i = d.risk_factors.index(p.key[0])
             ratios[p.variable][i] = _drawn_ratio(d.odds_ratios[i], p.spread, n, generator)
     for v, drawn in prevalences.items():
-        tables[v] = [_odds_ratio_draws(network, v, drawn, ratios[v])]
+        tables[v] = [odds_ratio_tables(network, v, drawn, ratios[v])]
     return Draws(n, seed, tables)
 
 
@@ -304,6 +295,47 @@ class Intervals:
         return "\n".join(lines)
 
 
+def _needed(drawn: Draws, strata: Strata, times: int = 1) -> dict[str, Parts]:
+    """The draws that the programs read, `times` over."""
+    needed = strata.network.ancestors(strata.evidence_on or ())
+    return {
+        v: [np.concatenate([x] * times) for x in parts]
+        for v, parts in drawn.tables.items() if v in needed
+    }
+
+
+def _of_failure(
+    model: DiagnosticModel, outcome: str, vectors: Mapping[str, FloatArray], drawn: Draws
+) -> tuple[dict[str, FloatArray], dict[str, FloatArray]]:
+    """Posterior (presence) and necessity of every cause given failure, for every draw.
+
+    Success factorises over the causes, P(success | causes) = prod_i P(cause i does nothing), and so
+    is virtual evidence on each of them: the outcome with its many parents is left out of the
+    programs. Failure is the rest, P(c, e, failure) = P(c, e) - P(c, e, success).
+    """
+    network, n = model.network, drawn.n
+    parents = network.parents(outcome)
+    leak, *links = drawn.tables[outcome]
+    strata = model.free_strata([*vectors, *parents])
+    likelihood = np.repeat(stack_rows(strata, [vectors]), 2 * n, axis=0)
+    for parent, link in zip(parents, links, strict=True):
+        at = strata.position[parent]
+        likelihood[n:, at : at + len(network[parent])] *= link[..., 0]
+    found = strata.run(likelihood, model.causes, tables=_needed(drawn, strata, 2))
+    success = leak[:, 0] * np.exp(found.log_evidence[n:] - found.log_evidence[:n])
+    posterior, necessity = {}, {}
+    for c in model.causes:
+        given_success = found.posteriors[c][n:]
+        joint = found.posteriors[c][:n] - success[:, None] * given_success
+        posterior[c] = np.clip(joint[:, 1:].sum(1) / (1 - success), 0, 1)
+        necessity[c] = np.zeros(n)
+        if c in parents:
+            link = np.minimum(links[parents.index(c)][..., 1], 1 - 1e-12)
+            odds = success / (1 - success)
+            necessity[c] = odds * (given_success * link / (1 - link)).sum(1)
+    return posterior, necessity
+
+
 def intervals(
     diagnosis: Diagnosis, draws: Draws | None = None, level: float = 0.95
 ) -> Intervals:
@@ -318,31 +350,16 @@ def intervals(
     failed = outcome is not None and (
         outcome not in diagnosis.findings or (told is not None and told[0] == 0)
     )
-    if outcome is None or not failed:
-        rows = [vectors if told is None or outcome is None else {**vectors, outcome: told}]
+    if not failed:
+        row = vectors if told is None or outcome is None else {**vectors, outcome: told}
+        strata = model.free_strata(row)
+        likelihood = np.repeat(stack_rows(strata, [row]), drawn.n, axis=0)
+        found = strata.run(likelihood, model.causes, tables=_needed(drawn, strata))
+        posterior = {c: 1 - p[:, 0] for c, p in found.posteriors.items()}
+        necessity: dict[str, FloatArray] = {}
     else:
-        rows = [{**vectors, outcome: np.array([0.0, 1.0])}, {**vectors, outcome: np.array([1.0, 0.0])}]
-    strata = model.free_strata(rows[0])
-    likelihood = np.repeat(stack_rows(strata, rows), drawn.n, axis=0)
-    tables = {
-        v: [np.concatenate([x] * len(rows)) for x in drawn.tables[v]]
-        for v in network.ancestors([*rows[0], *model.causes])
-    }
-    found = strata.run(likelihood, model.causes, tables=tables)
-    n = drawn.n
-    posterior = {c: 1 - found.posteriors[c][:n, 0] for c in model.causes}
-    necessity: dict[str, FloatArray] = {}
-    if failed:
         assert outcome is not None
-        odds = np.exp(found.log_evidence[n:] - found.log_evidence[:n])
-        parents = network.parents(outcome)
-        for c in model.causes:
-            if c in parents:
-                link = np.minimum(drawn.tables[outcome][1 + parents.index(c)][..., 1], 1 - 1e-12)
-                given_success = found.posteriors[c][n:]
-                necessity[c] = odds * (given_success * link / (1 - link)).sum(1)
-            else:
-                necessity[c] = np.zeros(n)
+        posterior, necessity = _of_failure(model, outcome, vectors, drawn)
     top = {}
     measure = necessity or posterior
     for group in dict.fromkeys(FAMILY_GROUPS.values()):
@@ -352,229 +369,3 @@ def intervals(
             first = diagnosis.ranked(group, "necessity" if failed else "posterior")[0].cause
             top[group] = (first, float(np.mean(leads == members.index(first))))
     return Intervals(posterior, necessity, top, level, diagnosis)
-
-
-# ---------------------------------------------------------------- one parameter at a time
-
-
-@dataclass(frozen=True, slots=True)
-class SensitivityFunction:
-    """P(cause | findings) as a function of one parameter: (alpha t + beta) / (gamma t + delta)."""
-
-    alpha: float
-    beta: float
-    gamma: float
-    delta: float
-
-    def __call__(self, t: float) -> float:
-        """The posterior at the parameter value `t`."""
-        return (self.alpha * t + self.beta) / (self.gamma * t + self.delta)
-
-
-@dataclass(frozen=True, eq=False)
-class Sensitivity:
-    """How one cause's posterior moves with every parameter.
-
-    Attributes
-    ----------
-    cause : str
-    posterior : float
-    table : DataFrame
-        One row a parameter (a state of it), widest swing first: `parameter`, `value`, `low`, `high`
-        (the 95 % range of the parameter), `posterior_low`, `posterior_high`, `swing`, `flips_at`
-        (the value at which another cause of the group becomes more probable than the leading one,
-        if there is one in [0, 1]), `where`.
-    functions : dict parameter -> SensitivityFunction
-        For the parameters in which the posterior is a ratio of linear functions.
-    model : DiagnosticModel
-    """
-
-    cause: str
-    posterior: float
-    table: pd.DataFrame
-    functions: Mapping[str, SensitivityFunction] = field(repr=False)
-    model: DiagnosticModel = field(repr=False)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain data, for JSON."""
-        rows = self.table.to_dict("records")
-        return {
-            "cause": self.cause, "posterior": self.posterior,
-            "parameters": [
-                {k: None if isinstance(x, float) and np.isnan(x) else x for k, x in r.items()}
-                for r in rows
-            ],
-        }
-
-    def plot(self, ax: Axes | None = None, top: int = 12, theme: str = "light") -> Axes:
-        """A tornado chart (`bayesnet.viz.tornado_figure.plot_tornado`)."""
-        from bayesnet.viz.tornado_figure import plot_tornado
-
-        return plot_tornado(self, ax=ax, top=top, theme=theme)
-
-
-def _range(p: float, spread: Any) -> tuple[float, float]:
-    """95 % range of a probability."""
-    if isinstance(spread, tuple):
-        return max(spread[0], 0.0), min(spread[1], 1.0)
-    from scipy.stats import beta
-
-    size = WIDE if spread is None else float(spread)
-    if not 0 < p < 1:
-        return p, p
-    low, high = beta.ppf([0.025, 0.975], size * p, size * (1 - p))
-    return float(low), float(high)
-
-
-def _moved(row: FloatArray, state: int, t: float) -> FloatArray:
-    """The row with one entry set to `t`, the others in proportion."""
-    rest = 1 - row[state]
-    out = row * ((1 - t) / rest) if rest > 0 else np.full_like(row, (1 - t) / (len(row) - 1))
-    out[state] = t
-    return out
-
-
-def sensitivity(diagnosis: Diagnosis, cause: str | None = None) -> Sensitivity:
-    """How far the posterior of a cause moves with every parameter over its 95 % range.
-
-    Parameters
-    ----------
-    diagnosis : Diagnosis
-    cause : str, optional
-        The leading diagnosis by default.
-
-    Raises
-    ------
-    EvidenceError
-        For an unknown cause.
-    """
-    import pandas as pd
-
-    model = diagnosis.model
-    network = model.network
-    chosen = cause or diagnosis.ranked("diagnoses")[0].cause
-    if chosen not in model.causes:
-        raise EvidenceError([f"no cause {chosen!r}.{did_you_mean(chosen, model.causes)}"])
-    rivals = [r.cause for r in diagnosis.results if r.group == diagnosis[chosen].group]
-    vectors = likelihoods_of(network, diagnosis.findings)
-    if model.outcome is not None and model.outcome not in diagnosis.findings:
-        vectors[model.outcome] = np.array([0.0, 1.0])
-    strata = model.free_strata(vectors)
-    base = {v: _parts(network, v) for v in network.variables}
-    relevant = network.ancestors([*vectors, *model.causes])
-    jobs: list[tuple[str, float, float, float, str, bool, list[Parts], str]] = []
-    for p in model.document.parameters:
-        if p.variable in relevant and not p.is_by_definition:
-            jobs += _jobs(network, base, p)
-    width = 2
-    rows = 1 + width * len(jobs)
-    tables = {
-        v: [np.repeat(x[None], rows, axis=0) for x in parts]
-        for v, parts in base.items() if any(j[4] == v for j in jobs)
-    }
-    for i, job in enumerate(jobs):
-        for k, parts in enumerate(job[6]):
-            for x, new in zip(tables[job[4]], parts, strict=True):
-                x[1 + width * i + k] = new
-    likelihood = np.repeat(stack_rows(strata, [vectors]), rows, axis=0)
-    found = strata.run(likelihood, model.causes, tables=tables)
-    evidence = np.exp(found.log_evidence - found.log_evidence[0])
-    present = {c: 1 - found.posteriors[c][:, 0] for c in rivals}
-    leader = max(rivals, key=lambda c: present[c][0])
-    out, functions = [], {}
-    for i, (name, value, low, high, _, linear, _, where) in enumerate(jobs):
-        a, b = 1 + width * i, 2 + width * i
-        post = present[chosen][[a, b]]
-        flips = float("nan")
-        if linear and high > low:
-            joint = post * evidence[[a, b]]
-            alpha, gamma = np.diff(joint)[0] / (high - low), np.diff(evidence[[a, b]])[0] / (high - low)
-            functions[name] = SensitivityFunction(
-                float(alpha), float(joint[0] - alpha * low), float(gamma),
-                float(evidence[a] - gamma * low),
-            )
-            flips = _flip(present, evidence, leader, rivals, a, b, low, high, value)
-        out.append([name, value, low, high, *post, abs(post[1] - post[0]), flips, where])
-    table = pd.DataFrame(out, columns=[
-        "parameter", "value", "low", "high", "posterior_low", "posterior_high", "swing",
-        "flips_at", "where",
-    ]).sort_values("swing", ascending=False, ignore_index=True)
-    return Sensitivity(chosen, float(present[chosen][0]), table, functions, model)
-
-
-def _flip(
-    present: Mapping[str, FloatArray], evidence: FloatArray, leader: str, rivals: list[str],
-    a: int, b: int, low: float, high: float, value: float,
-) -> float:
-    """The nearest value of the parameter at which another cause takes the lead, or NaN."""
-    best = float("nan")
-    for c in rivals:
-        if c == leader:
-            continue
-        gap = (present[leader][[a, b]] - present[c][[a, b]]) * evidence[[a, b]]
-        slope = (gap[1] - gap[0]) / (high - low)
-        if slope == 0:
-            continue
-        t = low - gap[0] / slope
-        if 0 <= t <= 1 and not abs(best - value) <= abs(t - value):
-            best = float(t)
-    return best
-
-
-def _jobs(
-    network: Network, base: Mapping[str, Parts], p: Parameter
-) -> list[tuple[str, float, float, float, str, bool, list[Parts], str]]:
-    """(name, value, low, high, variable, linear, parts at low and high, where) for each number."""
-    v = p.variable
-    variable = network[v]
-    label = "/".join((v, *p.key))
-    rows = rows_of(network, p)
-    found = []
-    if rows is not None:
-        for part, index in rows:
-            row = base[v][part][index]
-            d = network.distributions[v]
-            neutral = d.neutral if isinstance(d, NoisyMax) else 0
-            for s in range(len(row)):
-                if s == neutral or row[s] in (0.0, 1.0):
-                    continue
-                low, high = _range(float(row[s]), p.spread)
-                ends = []
-                for t in (low, high):
-                    parts = [x.copy() for x in base[v]]
-                    parts[part][index] = _moved(row, s, t)
-                    ends.append(parts)
-                name = label
-                if isinstance(d, NoisyMax) and part and len(network[d.parents[part - 1]]) > 2:
-                    name += f"={network[d.parents[part - 1]].states[index[0]]}"
-                if len(row) > 2:
-                    name += f": {variable.states[s]}"
-                found.append((name, float(row[s]), low, high, v, True, ends, p.where))
-        return found
-    d = network.distributions[v]
-    assert isinstance(d, OddsRatio)
-    stratum = prevalence_index(network, p)
-    prevalence, ratios = d.prevalence, list(d.odds_ratios)
-    ends = []
-    if stratum is not None:
-        row = prevalence[stratum]
-        value = float(row[1:].sum())
-        low, high = _range(value, p.spread)
-        for t in (low, high):
-            moved = prevalence.copy()
-            moved[stratum] = np.concatenate([[1 - t], row[1:] * (t / value if value else 0)])
-            ends.append([_odds_ratio_draws(network, v, moved[None], [r[None] for r in ratios])[0]])
-        return [(label, value, low, high, v, False, ends, p.where)]
-    i = d.risk_factors.index(p.key[0])
-    acting = ratios[i][ratios[i] != 1]
-    value = float(acting.max()) if acting.size else 1.0
-    if isinstance(p.spread, tuple):
-        low, high = p.spread
-    else:
-        width = Z * 4 / np.sqrt(WIDE if p.spread is None else float(p.spread))
-        low, high = value * np.exp(-width), value * np.exp(width)
-    for t in (low, high):
-        moved_ratio = np.where(ratios[i] == 1, 1.0, ratios[i] * t / value)
-        changed = [r[None] if k != i else moved_ratio[None] for k, r in enumerate(ratios)]
-        ends.append([_odds_ratio_draws(network, v, prevalence[None], changed)[0]])
-    return [(label, value, float(low), float(high), v, False, ends, p.where)]

@@ -64,6 +64,7 @@ __all__ = [
     "estimated_entries",
     "search_order",
     "sum_of_products",
+    "summed_up",
 ]
 
 IndexArray = npt.NDArray[np.int32]
@@ -84,6 +85,9 @@ HEAT = 0.03
 #: What the program that leaves everything open counts in a search beside that of known strata: where
 #: those are not known, the mixture of the strata answers, so that it is seldom run.
 OPEN_WEIGHT = 0.05
+#: A program of fewer multiplications, both passes, is not worth a climb: loading the compiled count
+#: takes longer.
+CLIMB_ABOVE = 500_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,6 +209,9 @@ class Program:
         Nodes of the evidence likelihoods.
     table_nodes : dict id -> tuple of int
         For each free variable, the nodes of its factors, in the order of `Network.factors_of`.
+    hubs : dict id -> bool
+        The noisy variables taken by difference, and whether their contributions combine by the
+        minimum: their tables are sums over the states up to (from) each one.
     values : dict int -> ndarray
         Values of the nodes that do not depend on evidence (computed once, at compile time).
     steps : tuple of Contraction
@@ -231,6 +238,7 @@ class Program:
     nodes: tuple[Node, ...]
     evidence_nodes: dict[str, int]
     table_nodes: dict[str, tuple[int, ...]]
+    hubs: dict[str, bool]
     values: dict[int, FloatArray]
     steps: tuple[Contraction, ...]
     root: int
@@ -342,6 +350,7 @@ class _Compiler:
         free: frozenset[str],
         zeros_stay: bool = False,
         given: Mapping[str, int] | None = None,
+        free_hubs: bool = False,
     ) -> None:
         self.network = network
         self.given = dict(given or {})
@@ -352,7 +361,7 @@ class _Compiler:
         self.free = free
         self.zeros_stay = zeros_stay
         self.table_nodes: dict[str, tuple[int, ...]] = {}
-        self.hubs = _hubs(network, free)
+        self.hubs = _hubs(network, frozenset() if free_hubs else free)
         self.ids = {v: i for i, v in enumerate(network.variables)}
         self.sizes = [len(v) for v in network.variables.values()]
         self.toward_first = [network.combines_toward_first(v) for v in network.variables]
@@ -424,10 +433,8 @@ class _Compiler:
                 scope = (*scope[:-1], double[child])
                 if child not in self.hubs:
                     contributions = frozenset(scope[-1:])
-                elif self.toward_first[scope[-1]]:
-                    values = np.cumsum(values[..., ::-1], axis=-1)[..., ::-1]
                 else:
-                    values = np.cumsum(values, axis=-1)
+                    values = summed_up(values, self.toward_first[scope[-1]])
             constant = child not in self.free
             added = self._add_cut(scope, contributions, values, constant)
             if not constant:
@@ -705,6 +712,13 @@ def _hubs(network: Network, free: frozenset[str]) -> frozenset[str]:
     return frozenset(chosen)
 
 
+def summed_up(contribution: FloatArray, toward_first: bool) -> FloatArray:
+    """What a hub multiplies instead of a contribution: P(no further than each state)."""
+    if toward_first:
+        return np.cumsum(contribution[..., ::-1], axis=-1)[..., ::-1]
+    return np.cumsum(contribution, axis=-1)
+
+
 def _grouped(
     key: npt.NDArray[np.int64], size: int, a: npt.NDArray[np.int64], b: npt.NDArray[np.int64]
 ) -> SumOfProducts:
@@ -729,9 +743,11 @@ def compile_program(
     *,
     free: Iterable[str] = (),
     zeros_stay: bool = False,
+    free_hubs: bool = False,
     given: Mapping[str, str] | None = None,
     order: Sequence[str] | None = None,
     tries: int = 8,
+    climb: int = 0,
     seed: int = 0,
     largest: int = LARGEST_PROGRAM,
 ) -> Program:
@@ -747,6 +763,9 @@ def compile_program(
     zeros_stay : bool
         Promise that a free number that is zero in `network` is zero in every row, so that products
         with it need not be formed.
+    free_hubs : bool
+        Take free hubs by difference too: a fraction of the work, but a row whose leak is `l` loses
+        the digits of `(2 - l) / l` where nothing else explains the hub.
     given : mapping variable -> state, optional
         Answer only for patients of whom this is known: their program is smaller, since what the
         given variables coupled comes apart (cutset conditioning; Pearl 1988, section 4.3.2).
@@ -756,6 +775,8 @@ def compile_program(
         name more variables than this program has. One that lacks some of them is not used.
     tries, seed : int
         For the search of an elimination order (`good_eliminations`).
+    climb : int
+        Orders to try from the one found, each with one variable moved, where the program is large.
     largest : int
         The most clique-table entries to accept.
 
@@ -779,7 +800,7 @@ def compile_program(
             raise ValueError(f"{v} has no state {state!r}.{did_you_mean(state, states)}")
         held[v] = states.index(state)
     slots = tuple(v for v in network.variables if v in observed or v in held)
-    compiler = _Compiler(network, slots, frozenset(free), zeros_stay, held)
+    compiler = _Compiler(network, slots, frozenset(free), zeros_stay, held, free_hubs)
     elimination = _given_order(compiler, order) or _searched_order(compiler, tries, seed, largest)
     if elimination.entries > largest:
         raise TooLargeError(
@@ -788,6 +809,8 @@ def compile_program(
             f"{elimination.width}), more than the {largest:.3g} allowed; `model.posterior` conditions "
             "on the patient's evidence first, `model.approximate` estimates"
         )
+    if climb:
+        elimination = _climbed(compiler, elimination, climb, seed)
     root = compiler.eliminate(elimination.order)
     sizes = network.sizes(slots)
     offsets = tuple(int(x) for x in np.concatenate([[0], np.cumsum(sizes)])[:-1])
@@ -800,6 +823,7 @@ def compile_program(
         nodes=tuple(compiler.nodes),
         evidence_nodes=compiler.evidence_nodes,
         table_nodes=compiler.table_nodes,
+        hubs={v: network.combines_toward_first(v) for v in compiler.hubs},
         values={n: x for n, x in compiler.values.items() if n in used},
         steps=tuple(compiler.steps),
         root=root,
@@ -903,6 +927,22 @@ def _searched_order(compiler: _Compiler, tries: int, seed: int, largest: float) 
         return candidates[0]
     # Fewest clique entries is not yet fewest multiplications: count those of the best few.
     return min(candidates, key=lambda e: compiler.cost(e.order))
+
+
+def _climbed(compiler: _Compiler, found: Elimination, steps: int, seed: int) -> Elimination:
+    """The cheapest order met on the way from `found`, if that one is dear."""
+    cost = compiler.cost(found.order)
+    if cost <= CLIMB_ABOVE:
+        return found
+    from bayesnet.inference.annealing import MOST_STATES, anneal
+
+    if max(compiler.sizes) > MOST_STATES:
+        return found
+    order, _ = anneal(
+        (compiler.work(),), np.array([1.0 / cost]), np.array(found.order), steps, 0.0, seed
+    )
+    scopes = [node.scope for node in compiler.nodes]
+    return cost_of_order(scopes, compiler.sizes, order.tolist())
 
 
 def _given_order(compiler: _Compiler, order: Sequence[str] | None) -> Elimination | None:

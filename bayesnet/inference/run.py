@@ -18,7 +18,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from bayesnet.inference.program import Program, SumOfProducts
+from bayesnet.inference.program import Program, SumOfProducts, summed_up
 from bayesnet.network.factor import FloatArray
 
 __all__ = [
@@ -137,6 +137,8 @@ def _by_node(
             raise ValueError(f"{v} has {len(nodes)} tables, not {len(parts)}")
         for node, part in zip(nodes, parts, strict=True):
             whole = np.asarray(part, dtype=np.float64)
+            if v in program.hubs:
+                whole = summed_up(whole, program.hubs[v])
             flat = whole[:, *program.cut(node)].reshape(len(part), -1)
             if flat.shape != (patients, program.nodes[node].size):
                 raise ValueError(

@@ -125,10 +125,12 @@ class Strata:
             first = tuple(min(k, 0) for k in key)
             if first not in self._programs:
                 states = {v: self.network[v].states[0] for v in given}
-                # A program for a few patients is not worth a long search.
+                # A program for a few patients is not worth a long search; one with free numbers runs
+                # some thousand rows of one patient.
                 self._programs[first] = compile_program(
-                    self.network, evidence_on=self.evidence_on, free=self.free, given=states,
-                    order=self.order, tries=6 if self.free else 8,
+                    self.network, evidence_on=self.evidence_on, free=self.free, free_hubs=True,
+                    given=states, order=self.order, tries=2 if self.free else 8,
+                    climb=2000 if self.free else 0,
                 )
             self._programs[key] = self._programs[first].holding(given)
         return self._programs[key]

@@ -536,6 +536,25 @@ def _read_manifest(path: Path, shown: str) -> tuple[Manifest, Source]:
         raise ModelFileError(problems_of(error, source)) from error
 
 
+def _outcome_problems(
+    outcome: str | None, known: Mapping[str, Variable], distributions: Mapping[str, Distribution]
+) -> Iterator[tuple[str, str]]:
+    """What keeps a model from saying why the outcome came about (`diagnosis.necessity`)."""
+    if outcome is None or outcome not in distributions:
+        return
+    if not isinstance(distributions[outcome], NoisyMax) or len(known[outcome]) != 2:
+        yield outcome, (
+            f"{outcome} is the outcome: give it two states and a noisy_or of the causes, so that the "
+            "share of each cause in it can be told"
+        )
+    for id, d in distributions.items():
+        if outcome in d.parents:
+            yield id, (
+                f"{id}: depends on the outcome {outcome}, which is to be explained by what was found; "
+                "make it depend on the causes"
+            )
+
+
 def _read_parts(
     manifest: Manifest, source: Source, root: Path, shown: str, problems: list[Problem]
 ) -> Iterator[tuple[str, Source | None]]:
@@ -636,6 +655,10 @@ def read_model(path: str | os.PathLike[str]) -> ModelDocument:
                 manifest_source.where("outcome"),
             )
         )
+    problems += [
+        Problem(message, specs[id][2].where(id))
+        for id, message in _outcome_problems(manifest.outcome, known, distributions)
+    ]
     problems += [
         Problem(
             f"unknown variable {v!r} in strata.{did_you_mean(v, known)}",

@@ -10,7 +10,7 @@ from bayesnet.viz.style import FONT, bar_axes, footer, theme_named, title
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from bayesnet.diagnosis.uncertainty import Sensitivity
+    from bayesnet.diagnosis.sensitivity import Sensitivity
 
 __all__ = ["plot_tornado"]
 

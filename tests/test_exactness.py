@@ -14,7 +14,7 @@ from oracle import joint, posteriors, row, to_pyagrum
 from strategies import likelihoods, networks
 
 import bayesnet
-from bayesnet.inference import compile_program, run, stack_rows
+from bayesnet.inference import Strata, compile_program, run, stack_rows
 from bayesnet.network import Network, NoisyMax, OddsRatio, Table, Variable
 
 SMALL = ["asia", "cancer", "earthquake", "survey", "sachs", "child"]
@@ -39,12 +39,9 @@ def test_random_networks_agree_with_enumeration(data, network):
             np.testing.assert_allclose(marginals.posteriors[v][i], p, rtol=0, atol=1e-10)
 
 
-@st.composite
-def hub_networks(draw):
+def hub_network(seed, toward_first, leak):
     """Eight causes in a chain, a hub of all of them, its finding; and the joint distribution."""
-    rng = np.random.default_rng(draw(st.integers(0, 10**6)))
-    toward_first = draw(st.booleans())
-    leak = draw(st.sampled_from([0.02, 0.1, 0.9, 1.0]))
+    rng = np.random.default_rng(seed)
     neutral = 1 if toward_first else 0
     chain = [rng.dirichlet([1, 1], 2) for _ in range(8)]
     links = rng.choice([0.0, 1e-6, 0.3, 0.97, 1.0], 8)
@@ -69,8 +66,16 @@ def hub_networks(draw):
     joint = np.zeros((2,) * 10)
     for x in np.ndindex((2,) * 8):
         p = chain[0][0][x[0]] * np.prod([chain[i + 1][a, b] for i, (a, b) in enumerate(pairwise(x))])
-        joint[x] = p * acts(1 - (1 - leak) * np.prod(1 - links * x))[:, None] * finding
+        quiet = (1 - leak) * np.prod(1 - links * x)
+        hub = [1 - quiet, quiet] if neutral else [quiet, 1 - quiet]
+        joint[x] = p * np.array(hub)[:, None] * finding
     return network, joint
+
+
+def hub_networks():
+    return st.builds(
+        hub_network, st.integers(0, 10**6), st.booleans(), st.sampled_from([0.02, 0.1, 0.9, 1.0])
+    )
 
 
 @given(data=st.data(), case=hub_networks())
@@ -101,6 +106,68 @@ def test_hubs_taken_by_difference_agree_with_enumeration(data, case):
         for i, v in enumerate(network.variables):
             expected = weighted.sum(axis=tuple(k for k in range(10) if k != i)) / weighted.sum()
             np.testing.assert_allclose(marginals.posteriors[v][0], expected, rtol=1e-11, atol=0)
+
+
+@given(data=st.data(), case=hub_networks(), by=st.sampled_from([(), ("cause_2",)]), free=st.booleans())
+@settings(max_examples=60, deadline=None)
+def test_programs_without_a_leaf_hub_agree_with_enumeration(data, case, by, free):
+    """The hub is left out of every program, and the difference of two of them answers."""
+    whole, joint = case
+    causes = list(whole.variables)[:8]
+    network = Network(
+        [whole[v] for v in (*causes, "hub")], {v: whole.distributions[v] for v in (*causes, "hub")}
+    )
+    joint = joint.sum(axis=-1)
+    strata = Strata(network, by, free=frozenset(network.variables if free else ()))
+    rows = [data.draw(likelihoods(network)) for _ in range(3)]
+    rows += [{"hub": np.array([0.0, 1.0])}, {"hub": np.array([0.7, 0.7])}, {"hub": np.array([2.0, 0.5])}]
+    batch = stack_rows(strata, rows)
+    tables = {
+        v: [np.repeat(f.values[None], len(rows), axis=0) for f in network.factors_of(v)]
+        for v in network.variables
+    } if free else None
+    got = strata.run(batch, causes, tables=tables)
+    assert strata._programs
+    assert all("hub" not in p.variables for p in strata._programs.values())
+    asked = strata.run(batch, ["hub"], tables=tables)
+    for i, vectors in enumerate(rows):
+        weighted = joint
+        for v, x in vectors.items():
+            weighted = weighted * x.reshape([2 if u == v else 1 for u in network.variables])
+        total = weighted.sum()
+        if total == 0:
+            assert got.log_evidence[i] == -np.inf
+            assert np.isnan(got.posteriors["cause_0"][i]).all()
+            continue
+        assert got.log_evidence[i] == pytest.approx(np.log(total), abs=1e-11)
+        for k, v in enumerate(network.variables):
+            expected = weighted.sum(axis=tuple(j for j in range(9) if j != k)) / total
+            found = (asked if v == "hub" else got).posteriors[v][i]
+            np.testing.assert_allclose(found, expected, rtol=1e-11, atol=1e-15)
+        if not free:
+            alone = strata.run(batch[i : i + 1], causes)
+            assert all(np.array_equal(p[0], got.posteriors[c][i]) for c, p in alone.posteriors.items())
+
+
+def test_a_leaf_hub_is_left_out_by_codes_too():
+    whole, _ = hub_network(5, False, 0.1)
+    names = [*list(whole.variables)[:8], "hub"]
+    network = Network([whole[v] for v in names], {v: whole.distributions[v] for v in names})
+    strata = Strata(network)
+    codes = np.random.default_rng(3).integers(-1, 2, (40, 9)).astype(np.int8)
+    likelihood = np.array([[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]])[codes].reshape(40, 18)
+    found, expected = strata.run_codes(codes, names[:8]), strata.run(likelihood, names[:8])
+    assert np.array_equal(found.log_evidence, expected.log_evidence)
+    for v in names[:8]:
+        assert np.array_equal(found.posteriors[v], expected.posteriors[v], equal_nan=True)
+
+
+def test_only_the_double_of_a_leaf_hub_can_be_given():
+    whole, _ = hub_network(5, False, 0.1)
+    with pytest.raises(ValueError, match="a hub without children or evidence"):
+        compile_program(whole, list(whole.variables)[:8], given={"hub'": "no"})
+    with pytest.raises(ValueError, match="no state 'nay'"):
+        compile_program(whole, given={"hub'": "nay"})
 
 
 def test_a_hub_with_a_small_leak_is_not_taken_by_difference():

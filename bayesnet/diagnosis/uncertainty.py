@@ -309,20 +309,16 @@ def _of_failure(
 ) -> tuple[dict[str, FloatArray], dict[str, FloatArray]]:
     """Posterior (presence) and necessity of every cause given failure, for every draw.
 
-    Success factorises over the causes, P(success | causes) = prod_i P(cause i does nothing), and so
-    is virtual evidence on each of them: the outcome with its many parents is left out of the
-    programs. Failure is the rest, P(c, e, failure) = P(c, e) - P(c, e, success).
+    From P(c, e) and P(c, e, success), for each of which one program without the outcome answers
+    (`bayesnet.inference.Strata`); failure is their difference.
     """
-    network, n = model.network, drawn.n
-    parents = network.parents(outcome)
-    leak, *links = drawn.tables[outcome]
-    strata = model.free_strata([*vectors, *parents])
-    likelihood = np.repeat(stack_rows(strata, [vectors]), 2 * n, axis=0)
-    for parent, link in zip(parents, links, strict=True):
-        at = strata.position[parent]
-        likelihood[n:, at : at + len(network[parent])] *= link[..., 0]
+    n, parents = drawn.n, model.network.parents(outcome)
+    strata = model.free_strata([*vectors, outcome])
+    rows = [vectors, {**vectors, outcome: np.array([1.0, 0.0])}]
+    likelihood = np.repeat(stack_rows(strata, rows), n, axis=0)
     found = strata.run(likelihood, model.causes, tables=_needed(drawn, strata, 2))
-    success = leak[:, 0] * np.exp(found.log_evidence[n:] - found.log_evidence[:n])
+    success = np.exp(found.log_evidence[n:] - found.log_evidence[:n])
+    links = drawn.tables[outcome][1:]
     posterior, necessity = {}, {}
     for c in model.causes:
         given_success = found.posteriors[c][n:]

@@ -60,8 +60,10 @@ __all__ = [
     "Program",
     "SumOfProducts",
     "compile_program",
+    "double_weights",
     "counted_multiplications",
     "estimated_entries",
+    "leaf_hub",
     "search_order",
     "sum_of_products",
     "summed_up",
@@ -361,7 +363,9 @@ class _Compiler:
         self.free = free
         self.zeros_stay = zeros_stay
         self.table_nodes: dict[str, tuple[int, ...]] = {}
-        self.hubs = _hubs(network, frozenset() if free_hubs else free)
+        #: Hubs whose double is given: they are left out themselves.
+        self.parted = frozenset(v[:-1] for v in self.given if v not in network)
+        self.hubs = _hubs(network, frozenset() if free_hubs else free) | self.parted
         self.ids = {v: i for i, v in enumerate(network.variables)}
         self.sizes = [len(v) for v in network.variables.values()]
         self.toward_first = [network.combines_toward_first(v) for v in network.variables]
@@ -376,6 +380,7 @@ class _Compiler:
         self.counted: float | None = None
         #: For each node, the values that its contributions can take, by noisy variable.
         self.reached: list[dict[int, frozenset[int]]] = []
+        self.held = {self.ids[v]: v for v in self.given if v in self.ids}
         self._add_factors(evidence_on)
 
     def _add(
@@ -402,7 +407,7 @@ class _Compiler:
 
     def _add_factors(self, evidence_on: Sequence[str]) -> None:
         # Variables that neither carry evidence nor lead to any that does sum to one.
-        relevant = self.network.ancestors(evidence_on)
+        relevant = self.network.ancestors([*evidence_on, *self.parted])
         factors = [f for v in self.network.variables if v in relevant
                    for f in self.network.factors_of(v)]
         contributed = {f.scope[-1] for f in factors if f.contribution}
@@ -418,6 +423,10 @@ class _Compiler:
                 self.sizes.append(self.sizes[self.ids[v]])
                 self.toward_first.append(self.toward_first[self.ids[v]])
                 self.names.append(f"{v}'")
+                double[v] = noisy
+                if v in self.parted:
+                    self.held[noisy] = self.names[-1]
+                    continue
                 handed = np.eye(self.sizes[noisy])
                 if v in self.hubs:
                     handed -= np.eye(len(handed), k=-1 if self.toward_first[noisy] else 1)
@@ -439,7 +448,7 @@ class _Compiler:
             added = self._add_cut(scope, contributions, values, constant)
             if not constant:
                 self.table_nodes[child] = (*self.table_nodes.get(child, ()), added)
-        for v in self.given:
+        for v in (v for v in self.given if v in self.ids):
             states = Uncut((v, None), np.eye(self.sizes[self.ids[v]]))
             self._add_uncut((self.ids[v],), frozenset(), states, constant=True)
         for v in evidence_on:
@@ -452,7 +461,7 @@ class _Compiler:
         constant: bool,
     ) -> int:
         """Add a factor where the given variables hold: without their axes."""
-        held = {self.ids[v]: v for v in self.given}
+        held = self.held
         if not held.keys() & set(scope):
             return self._add(Node("factor", scope, contributions, values.size, constant), values)
         uncut = Uncut(tuple(held.get(v) for v in scope), values)
@@ -712,6 +721,36 @@ def _hubs(network: Network, free: frozenset[str]) -> frozenset[str]:
     return frozenset(chosen)
 
 
+def _leaf_hubs(network: Network) -> list[str]:
+    used = {p for d in network.distributions.values() for p in d.parents}
+    hubs = _hubs(network, frozenset())
+    return [v for v in network.variables if v in hubs and v not in used]
+
+
+def leaf_hub(network: Network) -> str | None:
+    """The hub without children that has most parents, if there is one.
+
+    Held at a state of its double, it factorises over its parents: two programs without it, one for
+    each state of the double, answer for one with it (`bayesnet.inference.Strata`).
+    """
+    return max(_leaf_hubs(network), key=lambda v: len(network.parents(v)), default=None)
+
+
+def double_weights(likelihood: FloatArray, toward_first: bool) -> FloatArray:
+    """What each state of a hub's double counts in a mixture, shape `(patients, 2)`; may be negative.
+
+    Parameters
+    ----------
+    likelihood : ndarray
+        Of the hub's states, shape `(patients, 2)`.
+    toward_first : bool
+        Whether contributions to the hub combine by the minimum.
+    """
+    first, second = likelihood.T
+    pair = (first, second - first) if toward_first else (first - second, second)
+    return np.stack(pair, axis=1)
+
+
 def summed_up(contribution: FloatArray, toward_first: bool) -> FloatArray:
     """What a hub multiplies instead of a contribution: P(no further than each state)."""
     if toward_first:
@@ -769,7 +808,9 @@ def compile_program(
     given : mapping variable -> state, optional
         Answer only for patients of whom this is known: their program is smaller, since what the
         given variables coupled comes apart (cutset conditioning; Pearl 1988, section 4.3.2).
-        Evidence says what is given once more, or nothing of it.
+        Evidence says what is given once more, or nothing of it. The double of a hub (`leaf_hub`), which
+        is its name and a prime, may be given too: the program then leaves the hub out, and its
+        numbers are the probabilities that the hub goes no further than the given state.
     order : sequence of str, optional
         An elimination order (`Program.order`, `search_order`) instead of a search for one; it may
         name more variables than this program has. One that lacks some of them is not used.
@@ -795,9 +836,12 @@ def compile_program(
             raise KeyError(f"no variable {v!r}.{did_you_mean(v, network.variables)}")
     held = {}
     for v, state in (given or {}).items():
-        states = network[v].states
+        hub = v[:-1] if v not in network and v.endswith("'") else None
+        states = network[hub or v].states
         if state not in states:
             raise ValueError(f"{v} has no state {state!r}.{did_you_mean(state, states)}")
+        if hub is not None and (hub in observed or hub not in _leaf_hubs(network)):
+            raise ValueError(f"{v} can be given only for a hub without children or evidence")
         held[v] = states.index(state)
     slots = tuple(v for v in network.variables if v in observed or v in held)
     compiler = _Compiler(network, slots, frozenset(free), zeros_stay, held, free_hubs)
@@ -885,12 +929,14 @@ def search_order(
     """
     from bayesnet.inference.annealing import anneal
 
-    everything = tuple(network.variables)
-    compiler = _Compiler(network, everything, frozenset())
+    hub = leaf_hub(network)
+    everything = tuple(v for v in network.variables if v != hub)
+    left_out = {f"{hub}'": 0} if hub is not None else {}
+    compiler = _Compiler(network, everything, frozenset(), given=left_out)
     begin = _given_order(compiler, start) or _searched_order(compiler, 20, seed, LARGEST_PROGRAM)
     compilers = [compiler]
     if held := dict.fromkeys(given, 0):
-        compilers.append(_Compiler(network, everything, frozenset(), given=held))
+        compilers.append(_Compiler(network, everything, frozenset(), given=held | left_out))
     works = tuple(c.work() for c in compilers)
     weights = np.array([1.0 / c.cost(begin.order) for c in compilers])
     if held:
@@ -908,7 +954,9 @@ def search_order(
             cheapest = min(cheapest, found)
             if on_progress:
                 on_progress(i * steps, compiler.cost(cheapest[1]))
-    return tuple(compiler.names[v] for v in cheapest[1])
+    # A program with the hub takes it last.
+    last = () if hub is None else (f"{hub}'", hub)
+    return (*(compiler.names[v] for v in cheapest[1]), *last)
 
 
 def _searched_order(compiler: _Compiler, tries: int, seed: int, largest: float) -> Elimination:

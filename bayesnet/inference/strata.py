@@ -10,6 +10,14 @@ the answer is the mixture of those for every state that they may have,
 one that leaves the variables open: their tables stay in the processor's cache. Which programs answer
 for a patient depends on that patient's evidence alone, so that answers do not change with the
 company a patient is in.
+
+A noisy-OR y of very many parents, on which nothing depends, is left out of the programs. That y is
+absent is a product over its parents, so two programs answer, and
+
+    P(x, y) = P(x) - P(x, no y)
+
+(the difference loses no more digits than a hub within a program does, `compile_program`). Whoever
+asks for both P(x | y) and P(x | no y) asks for P(x) and P(x, no y), one program each.
 """
 
 from __future__ import annotations
@@ -27,7 +35,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from bayesnet.inference.program import Program, compile_program, counted_multiplications
+from bayesnet.inference.program import (
+    Program,
+    compile_program,
+    counted_multiplications,
+    double_weights,
+    leaf_hub,
+)
 from bayesnet.inference.run import (
     Backend,
     CodeArray,
@@ -44,6 +58,7 @@ from bayesnet.network.factor import FloatArray
 
 __all__ = ["Strata"]
 
+#: The states of `by`; and last, where the hub is left out, the state its double is held at.
 Known = tuple[int, ...]
 BoolArray = npt.NDArray[np.bool_]
 Tables = Mapping[str, Sequence[FloatArray]]
@@ -84,14 +99,24 @@ class Strata:
     @cached_property
     def position(self) -> dict[str, int]:
         """Where each variable starts along the evidence axis, the same for every group."""
-        sizes = self.network.sizes(self.network.variables)
-        starts = [0, *accumulate(sizes)][:-1]
+        starts = [0, *accumulate(self._sizes)][:-1]
         return dict(zip(self.network.variables, starts, strict=True))
 
     @cached_property
     def width(self) -> int:
         """Length of the evidence axis."""
-        return sum(self.network.sizes(self.network.variables))
+        return sum(self._sizes)
+
+    @cached_property
+    def _sizes(self) -> tuple[int, ...]:
+        return self.network.sizes(self.network.variables)
+
+    @cached_property
+    def hub(self) -> str | None:
+        """What the programs leave out, unless it is asked about."""
+        hub = leaf_hub(self.network)
+        seen = self.evidence_on is None or hub in self.evidence_on
+        return hub if seen and hub not in self.by else None
 
     @cached_property
     def _programs(self) -> dict[Known, Program]:
@@ -118,17 +143,26 @@ class Strata:
         )
 
     def program(self, known: Known | None = None) -> Program:
-        """The program for patients whose states of `by` are `known` (-1: not known)."""
+        """The program for patients whose states of `by` are `known` (-1: not known).
+
+        With one state more, the program without the hub.
+        """
         key = (UNKNOWN,) * len(self.by) if known is None else known
         if key not in self._programs:
-            given = {v: k for v, k in zip(self.by, key, strict=True) if k != UNKNOWN}
+            names = self.by
+            seen = set(self.network.variables if self.evidence_on is None else self.evidence_on)
+            if len(key) > len(self.by):
+                assert self.hub is not None
+                names = (*names, f"{self.hub}'")
+                seen.remove(self.hub)
+            given = {v: k for v, k in zip(names, key, strict=True) if k != UNKNOWN}
             first = tuple(min(k, 0) for k in key)
             if first not in self._programs:
-                states = {v: self.network[v].states[0] for v in given}
+                states = {v: self.network[v.removesuffix("'")].states[0] for v in given}
                 # A program for a few patients is not worth a long search; one with free numbers runs
                 # some thousand rows of one patient.
                 self._programs[first] = compile_program(
-                    self.network, evidence_on=self.evidence_on, free=self.free, free_hubs=True,
+                    self.network, evidence_on=seen, free=self.free, free_hubs=True,
                     given=states, order=self.order, tries=2 if self.free else 8,
                     climb=2000 if self.free else 0,
                 )
@@ -146,8 +180,12 @@ class Strata:
             for v in self.by
         ]
         wanted = self._wanted(targets)
+        weights = None
+        if self.hub is not None and self.hub not in wanted:
+            at = self.position[self.hub]
+            weights = self._double_weights(likelihood[:, at : at + 2])
         return self._mixture(
-            len(likelihood), possible, wanted,
+            len(likelihood), possible, weights, wanted,
             lambda p, rows, n: run_joined(
                 p, self._read_by(p, likelihood[rows]), wanted, _cut(tables, p, rows), backend, n
             ),
@@ -159,16 +197,28 @@ class Strata:
     ) -> Marginals:
         """As `bayesnet.inference.run.run_codes`, by group."""
         names = list(self.network.variables)
-        codes = checked_codes(names, self.network.sizes(names), codes)
+        codes = checked_codes(names, self._sizes, codes)
         possible = []
         for v in self.by:
             column = codes[:, names.index(v), None]
             possible.append((column < 0) | (column == np.arange(len(self.network[v]))))
         wanted = self._wanted(targets)
+        weights = None
+        if self.hub is not None and self.hub not in wanted:
+            states = np.array([[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]])
+            weights = self._double_weights(states[codes[:, names.index(self.hub)]])
+        read = np.array([v != self.hub for v in names])
         return self._mixture(
-            len(codes), possible, wanted,
-            lambda p, rows, n: run_codes_joined(p, codes[rows], wanted, n), threads,
+            len(codes), possible, weights, wanted,
+            lambda p, rows, n: run_codes_joined(
+                p, codes[rows] if len(p.variables) == len(names) else codes[rows][:, read], wanted, n
+            ),
+            threads,
         )
+
+    def _double_weights(self, likelihood: FloatArray) -> FloatArray:
+        assert self.hub is not None
+        return double_weights(likelihood, self.network.combines_toward_first(self.hub))
 
     def __getstate__(self) -> dict[str, Any]:
         # Compiling again is quicker than sending programs to a worker.
@@ -231,59 +281,90 @@ class Strata:
             if here.any():
                 yield key, np.flatnonzero(here)
 
+    def _weighted_parts(
+        self, patients: int, possible: Sequence[BoolArray], weights: FloatArray | None
+    ) -> Iterator[tuple[Known, npt.NDArray[np.intp], FloatArray | None]]:
+        """The parts, with both states of the hub's double where they count."""
+        for key, rows in self._parts(patients, possible):
+            if weights is None:
+                yield key, rows, None
+                continue
+            for state in (0, 1):
+                weight = weights[rows, state]
+                counts = weight != 0
+                if counts.all():
+                    yield (*key, state), rows, weight
+                elif counts.any():
+                    yield (*key, state), rows[counts], weight[counts]
+
     def _answers(
-        self, patients: int, possible: Sequence[BoolArray],
+        self, patients: int, possible: Sequence[BoolArray], weights: FloatArray | None,
         answer: Callable[[Program, Rows, int | None], Joined], threads: int | None,
-    ) -> Iterator[tuple[Rows, Joined]]:
-        """The rows of each part and what its program says of them."""
-        parts: list[tuple[Program, Rows]] = [
-            (self.program(key), rows if len(rows) < patients else slice(None))
-            for key, rows in self._parts(patients, possible)
+    ) -> Iterator[tuple[Rows, FloatArray | None, Joined]]:
+        """The rows of each part, how much it counts for them and what its program says of them."""
+        parts: list[tuple[Program, Rows, FloatArray | None]] = [
+            (self.program(key), _as_slice(rows), weight)
+            for key, rows, weight in self._weighted_parts(patients, possible, weights)
         ]
-        workers = min(threads or os.cpu_count() or 1, len(parts))
+        workers = min(threads or os.cpu_count() or 1, len(parts) - 1)
         if workers < 2 or patients > SMALL_BATCH:
-            for program, rows in parts:
-                yield rows, answer(program, rows, threads)
+            for program, rows, weight in parts:
+                yield rows, weight, answer(program, rows, threads)
             return
         # The first alone: what it lays out serves the others.
-        (program, rows), *others = parts
-        yield rows, answer(program, rows, threads)
+        (program, rows, weight), *others = parts
+        yield rows, weight, answer(program, rows, threads)
         with ThreadPoolExecutor(workers) as pool:
             found = pool.map(lambda part: answer(part[0], part[1], 1), others)
-            yield from zip((rows for _, rows in others), found, strict=True)
+            for (_, rows, weight), joined in zip(others, found, strict=True):
+                yield rows, weight, joined
 
     def _mixture(
-        self, patients: int, possible: Sequence[BoolArray], wanted: frozenset[str],
+        self, patients: int, possible: Sequence[BoolArray], weights: FloatArray | None,
+        wanted: frozenset[str],
         answer: Callable[[Program, Rows, int | None], Joined], threads: int | None,
     ) -> Marginals:
         variables = tuple(self.network.variables)
-        sizes = self.network.sizes(variables)
+        sizes = self._sizes
         # Sums so far, in units of exp(highest): that of the weights, and that of the posteriors
         # times their weights. A patient with one part only gets its numbers as they are.
         highest, weight = np.full(patients, -np.inf), np.zeros(patients)
         posterior = np.zeros((patients, sum(len(self.network[v]) for v in wanted)))
 
-        def add(at: Rows, found: FloatArray, log_evidence: FloatArray) -> None:
+        def add(
+            at: Rows, share: FloatArray | None, found: FloatArray, log_evidence: FloatArray
+        ) -> None:
             likely = np.isfinite(log_evidence)
             if not likely.all():
-                at = np.flatnonzero(likely) if isinstance(at, slice) else at[likely]
+                at = np.arange(patients)[at][likely]
                 found, log_evidence = found[likely], log_evidence[likely]
+                share = None if share is None else share[likely]
             top = np.maximum(highest[at], log_evidence)
             old, new = np.exp(highest[at] - top), np.exp(log_evidence - top)
+            if share is not None:
+                new *= share
             highest[at] = top
             weight[at] = weight[at] * old + new
-            if old.any():
+            if old.any() or (new != 1).any():
                 found *= new[:, None]
                 found += posterior[at] * old[:, None]
             posterior[at] = found
 
-        for at, (found, log_evidence) in self._answers(patients, possible, answer, threads):
-            add(at, found, log_evidence)
+        for at, share, (found, log_evidence) in self._answers(
+            patients, possible, weights, answer, threads
+        ):
+            add(at, share, found, log_evidence)
         mixed = weight != 1
         with np.errstate(invalid="ignore", divide="ignore"):
             posterior[mixed] /= weight[mixed, None]
             log_evidence = highest + np.log(weight)
         return as_marginals(variables, sizes, wanted, (posterior, log_evidence))
+
+
+def _as_slice(rows: npt.NDArray[np.intp]) -> Rows:
+    """Rows that follow one another as a slice, which copies nothing."""
+    first, last = int(rows[0]), int(rows[-1])
+    return slice(first, last + 1) if last - first + 1 == len(rows) else rows
 
 
 def _cut(tables: Tables | None, program: Program, rows: Rows) -> Tables | None:

@@ -118,6 +118,11 @@ def without(network: Network, variable: str) -> Network:
     return Network([network[v] for v in keep], {v: network.distributions[v] for v in keep}, network.name)
 
 
+def first_stratum(strata: Strata) -> tuple[int, ...]:
+    """What the programs that answer hold, for the first of them."""
+    return (0,) * (len(strata.by) + (strata.hub is not None))
+
+
 def compare(name: str, network: Network, peers_get: Network, targets: list[str],
             candidates: list[str], keep: int, batch: int, peer_patients: int,
             strata: Strata | None = None, always: Iterable[str] = ()) -> dict:
@@ -131,15 +136,16 @@ def compare(name: str, network: Network, peers_get: Network, targets: list[str],
         ours[:, position["pt_failure"]] = 1
     start = time.perf_counter()
     strata = Strata(network, *(() if strata is None else (strata.by, strata.order)))
-    program = strata.program((0,) * len(strata.by))
+    program = strata.program(first_stratum(strata))
     compiled = time.perf_counter() - start
     strata.run_codes(ours, targets)
     seconds = best_of(lambda: strata.run_codes(ours, targets))
     # One patient of whom no stratum is known, unless that is known of all.
     open_to = ours[:, [position[v] for v in strata.by]] < 0
     single = ours[[int(open_to.all(axis=1).argmax())]]
-    # Where they are not known, the programs of all strata answer.
+    # Where they are not known, the programs of all strata answer; two each where a hub is left out.
     strata_each = np.where(open_to, network.sizes(strata.by), 1).prod(axis=1).mean()
+    strata_each *= 1 if strata.hub is None else 2
     multiplications = round(program.plan(targets).terms * strata_each)
     one = best_of(lambda: [strata.run_codes(single, targets) for _ in range(200)]) / 200
     peer_codes = codes[:, [position[v] for v in peers_get.variables]]
@@ -181,7 +187,7 @@ def compare_wide(name: str, network: Network, patients: int) -> dict:
 def parameter_draws(model: bayesnet.DiagnosticModel, draws: int) -> float:
     """Seconds for one patient, age and sex known, under `draws` parameter sets: all numbers free."""
     network = model.network
-    program = compile_program(network, free=list(network.variables), order=model.strata.order,
+    program = compile_program(network, free=list(network.variables), free_hubs=True, order=model.strata.order,
                               given={v: network[v].states[1] for v in model.strata.by})
     tables = {}
     for v in network.variables:
@@ -397,8 +403,9 @@ def main() -> None:
     say("cold start")
     cold = cold_start()
     peak = roofline()
-    program = model.program.summary()
-    held = model.strata.program((0, 0)).summary()
+    strata = model.strata
+    held = strata.program(first_stratum(strata)).summary()
+    program = strata.program((-1,) * len(strata.by) + (0,) * (strata.hub is not None)).summary()
     text = "\n\n".join([
         "## Measured",
         f"By `make bench` on {os.cpu_count()} cores ({platform.machine()}, Python {platform.python_version()}). "
@@ -416,8 +423,8 @@ def main() -> None:
         }),
         f"Roofline: a plain multiply-add over tables in the first-level cache reaches {peak:.1f} Gflop/s here (all cores).",
         f"Program of pt_failure where age and sex are known: treewidth {held['treewidth']:.0f}, "
-        f"{held['clique_entries']:,.0f} clique entries, {held['steps']:.0f} steps; where they are not, the ten of "
-        f"them together answer (with both left open: treewidth {program['treewidth']:.0f}, "
+        f"{held['clique_entries']:,.0f} clique entries, {held['steps']:.0f} steps, run for everything and for success; "
+        f"where they are not known, those of all ten strata answer (with both left open: treewidth {program['treewidth']:.0f}, "
         f"{program['clique_entries']:,.0f} clique entries).",
         "Too wide to compile for every pattern of evidence (one patient at a time, one core, all posteriors):",
         table(wide, {"network": ("network", ""), "variables": ("variables", "d"), "ours_ms": ("ours, ms", ".1f"),

@@ -75,6 +75,17 @@ def test_bladder_or_bowel_changes_point_to_cauda_equina(model):
     assert ratio(model, "cauda_equina", **findings) > 50
 
 
+def test_fibromyalgia_with_tingling_legs_and_irritable_organs_is_no_emergency(model):
+    widespread = {
+        "age": 45, "sex": "female", "widespread_pain": True, "fatigue": True,
+        "central_sensitisation_inventory": "high", "pain_duration": "over_12_months",
+    }
+    organs = {"bladder_changes": "irritative", "bowel_changes": True, "leg_numbness": True}
+    assert model.diagnose({**widespread, **organs}).triage.level == "routine"
+    saddle = {"saddle_numbness": True, "bladder_changes": "retention_or_incontinence"}
+    assert model.diagnose({**widespread, **organs, **saddle}).triage.level == "emergency"
+
+
 def test_bilateral_leg_pain_eased_by_sitting_points_to_severe_stenosis(model):
     findings = {"bilateral_leg_symptoms": True, "relief_sitting_or_bending_forward": True, "leg_pain": "below_knee"}
     assert first(model, **findings) == "spinal_stenosis"

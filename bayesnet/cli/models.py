@@ -308,7 +308,7 @@ def optimise_model(
     The order changes the speed of answers, never the numbers.
     """
     import bayesnet
-    from bayesnet.inference import compile_program
+    from bayesnet.inference import Strata
     from bayesnet.inference.program import OPEN_WEIGHT, search_order
     from bayesnet.modelfile.reader import ORDER_FILE
 
@@ -321,11 +321,12 @@ def optimise_model(
                 lambda done, _: advance(done),
             )
         file = model.document.folder / ORDER_FILE
-        typical = {v: network[v].states[0] for v in by}
         cost = []
         for one in (model.document.elimination_order, order):
-            programs = [compile_program(network, given=g, order=one) for g in ({}, typical)]
-            cost.append([p.multiplications for p in programs])
+            strata = Strata(network, by, one)
+            double = () if strata.hub is None else (0,)
+            keys = ((-1,) * len(by), (0,) * len(by))
+            cost.append([strata.program((*key, *double)).multiplications for key in keys])
         before, after = cost
         weights = (OPEN_WEIGHT, 1.0) if by else (1.0, 0.0)
         better = sum(w * (a / b - 1) for w, a, b in zip(weights, after, before, strict=True)) < 0

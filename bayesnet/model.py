@@ -497,7 +497,7 @@ class DiagnosticModel(Model):
         Returns
         -------
         Diagnosis
-            With `causes` (a DataFrame), `explain`-able per cause, and text, HTML and JSON forms.
+            With `causes` (a DataFrame), what each rests on (`why`), and text, HTML and JSON forms.
 
         Raises
         ------

@@ -393,7 +393,7 @@ def main() -> None:
     answered = [
         {**known, "open_ms": left_open["ms"], "slowest_open_ms": left_open["slowest_ms"]}
         for known, left_open in zip(
-            answers(model, model.strata.by, 3 if quick else 12), answers(model, (), 3 if quick else 12), strict=True
+            answers(model, model.strata.by, 3 if quick else 8), answers(model, (), 3 if quick else 8), strict=True
         )
     ]
     say("growth")
@@ -431,7 +431,7 @@ def main() -> None:
                      "lazy_ms": ("pyAgrum Lazy, ms", ".1f"), "shafer_ms": ("pyAgrum Shafer-Shenoy, ms", ".1f"),
                      "ratio": ("pyAgrum's best / ours", ".1f")}),
         f"One patient, age and sex known, under 1,000 parameter sets at once (pt_failure, every number free): {draws:.2f} s.",
-        "Every question about one patient with 20 findings (pt_failure, warm), milliseconds, of 12 patients:",
+        "Every question about one patient with 20 findings (pt_failure, warm), milliseconds, of 8 patients:",
         table(answered, {"question": ("question", ""), "ms": ("age and sex known, median", ",.1f"),
                          "slowest_ms": ("slowest", ",.1f"), "open_ms": ("not known, median", ",.1f"),
                          "slowest_open_ms": ("slowest", ",.1f")}),

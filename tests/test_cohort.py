@@ -473,3 +473,41 @@ def test_no_scheduler_is_said(tmp_path):
     path.write_text(GOOD, encoding="utf-8")
     done = bayes("score", path, "-o", tmp_path / "o.csv", "--dask", "nowhere")
     assert done.exit_code == 2
+
+
+def test_misspelled_columns_are_named(model, tmp_path):
+    frame = pd.DataFrame({"Age": [50], "saddle_numbnes": ["present"], "fever__hot": [1.0], "sex": ["male"], "clinic": ["a"]})
+    with pytest.warns(UserWarning, match="is not read") as seen:
+        model.diagnose_frame(frame)
+    said = [str(w.message) for w in seen]
+    assert any("'saddle_numbnes' is not read. Did you mean saddle_numbness?" in s for s in said)
+    assert any("'Age' is not read. Did you mean age?" in s for s in said)
+    assert any("fever has no state 'hot'" in s for s in said)
+    assert not any("clinic" in s for s in said)
+    file, out = tmp_path / "s.csv", tmp_path / "o.csv"
+    frame.assign(sex="mail").to_csv(file, index=False)
+    assert score(model, file, out).rejects == tmp_path / "o.rejects.csv"
+    frame.to_csv(file, index=False)
+    done = score(model, file, out)
+    assert len(done.notes) == 3
+    assert not (tmp_path / "o.rejects.csv").exists()
+    CliRunner().invoke(app, ["plot", "cohort", str(out), "-o", str(tmp_path / "c.png")], catch_exceptions=False)
+    assert (tmp_path / "c.png").exists()
+
+
+def test_models_are_not_written_over(tmp_path):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "notes.txt").write_text("keep", encoding="utf-8")
+    command = ["recalibrate", "kinesiophobia=0.4", "-o", str(tmp_path / "mine")]
+    refused = CliRunner().invoke(app, command)
+    assert refused.exit_code == 2
+    assert "add --overwrite" in refused.output + (refused.stderr or "")
+    assert CliRunner().invoke(app, [*command, "--overwrite"]).exit_code == 0
+
+
+@pytest.mark.parametrize("command", [["calibrate"], ["optimise", "--steps", "1"]])
+def test_the_shipped_model_is_left_alone(command, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    refused = CliRunner().invoke(app, ["model", command[0], "pt_failure", *command[1:]])
+    assert refused.exit_code == 2
+    assert "write a copy of your own" in refused.output + (refused.stderr or "")

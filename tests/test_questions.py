@@ -570,3 +570,35 @@ def test_a_cause_reads_as_a_sentence(model):
     assert "because of it" in text
     assert f"LR {found.likelihood_ratio:.0f}" in text
     assert "because" not in repr(model.diagnose({"age": 40, "pt_failure": None})["depression"])
+
+
+# ------------------------------------------------------------------ what comes first
+
+
+def test_an_emergency_comes_first(model, tmp_path):
+    findings = {"age": 52, "saddle_numbness": True, "bladder_changes": "retention_or_incontinence"}
+    result = model.diagnose(findings)
+    assert repr(result).splitlines()[1].startswith("EMERGENCY: ")
+    assert result._repr_html_().startswith("<p><strong>EMERGENCY: ")
+    assert result.to_dict()["triage"]["level"] == "emergency"
+    file = tmp_path / "patient.json"
+    file.write_text(json.dumps(findings), encoding="utf-8")
+    shown = CliRunner().invoke(app, ["diagnose", str(file)], catch_exceptions=False).output
+    assert shown.startswith("EMERGENCY: ")
+    calm = model.diagnose({"age": 30, "sex": "female"})
+    assert calm.triage.level == "routine"
+    assert "ROUTINE" not in repr(calm)
+    assert "<strong>" not in calm._repr_html_()
+
+
+def test_words_and_lists_are_taken_for_what_is_meant(model):
+    result = model.diagnose({"age": 44})
+    assert set(result.next("test")["kind"]) == {"test"}
+    assert result.success_without(["kinesiophobia"]) == result.success_without("kinesiophobia")
+    assert result.do({"kinesiophobia": "absent"}).equals(result.do(kinesiophobia="absent"))
+    assert result.what_if({"fever": True}).equals(result.what_if(fever=True))
+
+
+def test_a_report_is_no_saved_interview(model):
+    with pytest.raises(EvidenceError, match=r"no saved interview \(it lacks asked, kinds, by\)"):
+        Interview.from_dict(model, model.diagnose({}).to_dict())

@@ -51,6 +51,25 @@ ModelOption = Annotated[
 ]
 
 
+def own_folder(path: str) -> None:
+    """Refuse to write into a shipped model that is named, not given as a folder."""
+    from bayesnet.shipped import shipped_models
+
+    if path in shipped_models() and not Path(path).exists():
+        raise BayesnetError(
+            f"{path} is the model that comes with the package, which is left as it is: write a copy "
+            f"of your own (bayesnet.load({path!r}).write('my_model')) and name its folder"
+        )
+
+
+def empty_folder(folder: Path, overwrite: bool) -> None:
+    """Refuse to write a model over files that are there, unless that is wanted."""
+    if folder.exists() and not folder.is_dir():
+        raise BayesnetError(f"{folder} is a file: name a folder")
+    if not overwrite and folder.is_dir() and any(folder.iterdir()):
+        raise BayesnetError(f"{folder} has files already: name another folder, or add --overwrite")
+
+
 def fail(message: str) -> NoReturn:
     """Say what is wrong on standard error and leave with exit code 2."""
     Console(stderr=True, highlight=False, soft_wrap=True).print(

@@ -8,11 +8,23 @@ from typing import Annotated, Any
 import typer
 from rich.markup import escape
 
-from bayesnet.cli.common import JsonFlag, ModelOption, app, clear_errors, console, fail, print_json
+from bayesnet.cli.common import (
+    JsonFlag,
+    ModelOption,
+    app,
+    clear_errors,
+    console,
+    empty_folder,
+    fail,
+    print_json,
+)
 
 __all__: list[str] = []
 
 OutputOption = Annotated[Path, typer.Option("--output", "-o", help="Folder for the new model.")]
+OverwriteOption = Annotated[
+    bool, typer.Option("--overwrite", help="Write over what is in that folder.")
+]
 
 
 @app.command(
@@ -43,6 +55,7 @@ def fit(
     seed: Annotated[int, typer.Option(help="For --starts.")] = 0,
     starts: Annotated[int, typer.Option(min=1, help="Climb from so many beginnings.")] = 1,
     jobs: Annotated[int | None, typer.Option(min=1, help="Processors; all by default.")] = None,
+    overwrite: OverwriteOption = False,
     as_json: JsonFlag = False,
 ) -> None:
     """Learn the model's numbers from patients, the published numbers being the prior."""
@@ -51,6 +64,7 @@ def fit(
     from bayesnet.cohort.source import read_whole
 
     with clear_errors():
+        empty_folder(output, overwrite)
         loaded = bayesnet.load(model)
         used = None if mapping is None else read_mapping(mapping, loaded.network)
         table, unreadable = read_whole(source)
@@ -86,6 +100,7 @@ def recalibrate(
         list[str] | None, typer.Option(help="Among whom: a finding such as pt_failure=present.")
     ] = None,
     name: Annotated[str, typer.Option(help="Where the numbers are from.")] = "local frequencies",
+    overwrite: OverwriteOption = False,
 ) -> None:
     """Make some things as common as they are in your clinic; everything else is kept."""
     import bayesnet
@@ -93,6 +108,7 @@ def recalibrate(
     stated = dict(_frequency(text) for text in frequencies)
     among = dict(_finding(text) for text in given or ())
     with clear_errors():
+        empty_folder(output, overwrite)
         loaded = bayesnet.load(model)
         new = loaded.recalibrate(stated, among, name)
         new.write(output)

@@ -16,6 +16,7 @@ from bayesnet.cli.common import (
     console,
     fail,
     model_app,
+    own_folder,
     print_json,
     progress,
     write_figure,
@@ -94,6 +95,8 @@ def calibrate_model(
     from bayesnet.calibration import solve_leaks, write_leaks
 
     with clear_errors():
+        if not dry_run:
+            own_folder(path)
         document = bayesnet.load(path).document
         solved = solve_leaks(document)
         if not dry_run:
@@ -313,6 +316,7 @@ def optimise_model(
     from bayesnet.modelfile.reader import ORDER_FILE
 
     with clear_errors():
+        own_folder(path)
         model = bayesnet.load(path)
         network, by = model.network, model.strata.by
         with progress(steps * restarts, "orders") as advance:

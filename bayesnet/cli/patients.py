@@ -110,13 +110,16 @@ def _bar(p: float, width: int) -> str:
 
 
 def _show_diagnosis(result: Diagnosis, case: Case | None, by: str, top: int) -> None:
-    from bayesnet.diagnosis.words import finding_words, name_of
+    from bayesnet.diagnosis.words import alarm_words, finding_words, name_of
 
     out = console()
     network = result.model.network
     if case is not None:
         out.print(f"[bold]{escape(case.summary)}[/]")
         out.print(f"[dim]{escape(case.citation)}[/]\n", soft_wrap=True)
+    if alarm := alarm_words(result):
+        colour = "red" if result.triage.level == "emergency" else "yellow"
+        out.print(f"[bold {colour}]{escape(alarm)}[/]\n")
     known = [finding_words(network[v], x) for v, x in result.findings.items() if x is not None]
     out.print(f"[bold]Known ({len(known)}):[/] " + escape("; ".join(known) or "nothing") + "\n")
     for group, title in (("diagnoses", "Diagnoses"), ("contributors", "Person and programme")):
@@ -148,8 +151,7 @@ def _sentence(r: CauseResult) -> str:
 
     text = f"Leading diagnosis: [bold]{escape(name_of(r))}[/], probability {percent(r.posterior)}"
     if math.isfinite(r.likelihood_ratio):
-        way = "raise" if r.likelihood_ratio >= 1 else "lower"
-        text += f"; the findings {way} its odds {ratio(r.likelihood_ratio)}-fold"
+        text += f"; the findings multiply its odds by {ratio(r.likelihood_ratio)}"
     if not math.isnan(r.necessity):
         text += f"; PT failed because of it with probability {percent(r.necessity)}"
     return text + "."

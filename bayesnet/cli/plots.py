@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -114,11 +114,14 @@ def _of_many(kind: str, source: str | None, model: str, scope: str, theme: str) 
         return Interview.from_dict(loaded, saved_interview(Path(source))).plot(theme=theme)
     from bayesnet.viz.cohort_figure import plot_cohort
 
-    table = _cases(loaded, scope) if source is None else _table(source, (), index=True)
+    table = _cases(loaded, scope) if source is None else _table(source, (), True, loaded.causes)
     return plot_cohort(table, model=loaded, theme=theme)
 
 
-def _table(source: str, columns: tuple[str, ...], index: bool = False) -> Any:
+def _table(
+    source: str, columns: tuple[str, ...], index: bool = False, causes: Sequence[str] = ()
+) -> Any:
+    """The numbers of a CSV; of a table written by `bayesnet score` the probabilities of the causes."""
     import pandas as pd
 
     try:
@@ -126,6 +129,8 @@ def _table(source: str, columns: tuple[str, ...], index: bool = False) -> Any:
         wrong = [c for c in columns if c not in table]
         if wrong:
             raise BayesnetError(f"{source}: no column {wrong[0]!r}")
+        if causes and set(causes) <= set(table.columns):
+            table = table[list(causes)]
         return table.astype(float)
     except (OSError, ValueError) as error:
         raise BayesnetError(f"{source}: cannot be read as a table of numbers: {error}") from error

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import difflib
+import warnings
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +20,10 @@ if TYPE_CHECKING:
 
     from bayesnet.model import DiagnosticModel
 
-__all__ = ["answers_frame", "diagnose_frame", "factors_answer", "opened", "usable_mapping"]
+__all__ = ["answers_frame", "diagnose_frame", "factors_answer", "opened", "unused_columns", "usable_mapping"]
+
+#: How like a variable's name a column must be to be taken for a misspelling of it.
+NEARLY = 0.8
 
 #: Rows that are worked on at a time.
 BATCH = 20_000
@@ -76,6 +81,8 @@ def diagnose_frame(
         return diagnose_dask(model, frame, mapping=mapping, attribution=attribution, errors=errors)
     names, rows, factors, rebuild = opened(frame)
     used = usable_mapping(model, names, mapping)
+    for said in unused_columns(model, names, used):
+        warnings.warn(said, stacklevel=3)
     parts = []
     for start in range(0, max(rows, 1), BATCH):
         stop = min(start + BATCH, rows)
@@ -114,6 +121,29 @@ def usable_mapping(
             "Columns are variable ids (bayesnet model show), or a mapping says what they mean "
             "(bayesnet cohort map --suggest FILE)"
         ])
+    return found
+
+
+def unused_columns(
+    model: DiagnosticModel, names: Sequence[str], used: ColumnMapping, keep: Sequence[str] = ()
+) -> list[str]:
+    """What is probably a misspelled column, and of what; other columns are passed over silently."""
+    network, found = model.network, []
+    for name in names:
+        if name in used.columns or name in keep:
+            continue
+        variable, parted, state = str(name).partition("__")
+        if parted and variable in network:
+            states = network[variable].states
+            found.append(
+                f"column {name!r} is not read: {variable} has no state {state!r}; expected "
+                f"{', '.join(states)}.{did_you_mean(state, states)}"
+            )
+            continue
+        written = str(name).strip().lower().replace(" ", "_").replace("-", "_")
+        close = difflib.get_close_matches(written, list(network.variables), 1, NEARLY)
+        if close:
+            found.append(f"column {name!r} is not read. Did you mean {close[0]}?")
     return found
 
 

@@ -20,7 +20,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bayesnet.cohort.frame import answers_frame, factors_answer, usable_mapping
+from bayesnet.cohort.frame import answers_frame, factors_answer, unused_columns, usable_mapping
 from bayesnet.cohort.mapping import ColumnMapping
 from bayesnet.cohort.source import Block, Piece, TableSource, open_table
 from bayesnet.errors import CohortError, Problem, did_you_mean
@@ -144,6 +144,7 @@ def score(
     if out.resolve() == Path(source).resolve():
         raise CohortError([Problem("the output would replace the input", str(out))])
     used = usable_mapping(model, table.names, mapping)
+    unused = unused_columns(model, table.names, used, keep)
     for name in keep:
         if name not in table.names:
             raise CohortError([f"--keep: no column {name!r}.{did_you_mean(name, table.names)}"])
@@ -161,9 +162,11 @@ def score(
     if not done:
         _write_block(job, "00000000-00000", _empty_block(job))
     rejects = _gather_rejects(folder, out) if bad else None
+    if not bad:
+        _rejects_of(out).unlink(missing_ok=True)  # of an earlier run
     _gather(job, out)
     shutil.rmtree(folder)
-    return Scored(out, rejects, rows, rows - bad, bad, resumed, table.notes)
+    return Scored(out, rejects, rows, rows - bad, bad, resumed, (*table.notes, *unused))
 
 
 def _begin(job: Job) -> None:
@@ -334,8 +337,12 @@ def _write_rejects(path: Path, bad: dict[int, str]) -> None:
             out.writerow([row, f"'{said}" if said[:1] in "=+-@" else said])
 
 
+def _rejects_of(out: Path) -> Path:
+    return out.with_name(f"{out.stem}.rejects.csv")
+
+
 def _gather_rejects(folder: Path, out: Path) -> Path:
-    path = out.with_name(f"{out.stem}.rejects.csv")
+    path = _rejects_of(out)
 
     def write(aside: Path) -> None:
         with aside.open("wb") as file:

@@ -93,7 +93,7 @@ def _entropy(p: FloatArray) -> FloatArray:
 def _candidates(
     model: DiagnosticModel, known: Iterable[str], kinds: Iterable[str] | None
 ) -> list[str]:
-    wanted = list(KINDS if kinds is None else kinds)
+    wanted = list(KINDS if kinds is None else [kinds] if isinstance(kinds, str) else kinds)
     wrong = [k for k in wanted if k not in KINDS]
     if wrong:
         raise EvidenceError(

@@ -122,9 +122,15 @@ class Interview:
         EvidenceError
             When it was saved with another model.
         """
-        if data.get("model") != model.name:
+        lacking = [k for k in ("model", "findings", "asked", "kinds", "by") if k not in data]
+        if lacking:
+            raise EvidenceError([
+                f"this is no saved interview (it lacks {', '.join(lacking)}): name a file written by "
+                "`bayesnet interview --save`"
+            ])
+        if data["model"] != model.name:
             raise EvidenceError(
-                [f"the interview was saved with the model {data.get('model')!r}, not {model.name!r}"]
+                [f"the interview was saved with the model {data['model']!r}, not {model.name!r}"]
             )
         return cls(
             model, dict(data["findings"]), tuple(data["asked"]), tuple(data["kinds"]),
@@ -147,7 +153,8 @@ def interview(
     >>> question = next(talk)                        # doctest: +SKIP
     >>> question = talk.send("present")              # doctest: +SKIP
     """
-    state = Interview(model, dict(findings or {}), kinds=kinds, by=by, causes=causes)
+    chosen = (kinds,) if isinstance(kinds, str) else kinds
+    state = Interview(model, dict(findings or {}), kinds=chosen, by=by, causes=causes)
     while (question := state.question()) is not None:
         state = state.answer(question.finding, (yield question))
     return state.diagnosis

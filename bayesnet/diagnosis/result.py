@@ -14,7 +14,7 @@ import numpy as np
 from bayesnet.diagnosis.necessity import necessity, outcome_links
 from bayesnet.diagnosis.ranking import rank_key
 from bayesnet.diagnosis.routes import Routes
-from bayesnet.diagnosis.words import percent, ratio
+from bayesnet.diagnosis.words import alarm_words, percent, ratio
 from bayesnet.errors import did_you_mean
 from bayesnet.inference import Findings, likelihoods_of
 from bayesnet.network import NoisyMax
@@ -225,11 +225,12 @@ class Diagnosis:
 
         return attribution(self)
 
-    def success_without(self, *causes: str) -> float:
+    def success_without(self, *causes: str | Iterable[str]) -> float:
         """P(PT would have succeeded had all of `causes` been absent | findings, PT failed)."""
         from bayesnet.diagnosis.attribution import success_without
 
-        return success_without(self, [causes])[0]
+        named = [v for c in causes for v in ([c] if isinstance(c, str) else c)]
+        return success_without(self, [named])[0]
 
     def why(self, cause: str, over: str | None = None) -> Explanation:
         """Why this cause, or why it rather than another (see `bayesnet.diagnosis.explanation`)."""
@@ -265,17 +266,37 @@ class Diagnosis:
 
         return worth_asking(next_findings(self, kinds, by, causes))
 
-    def what_if(self, **findings: Any) -> pd.DataFrame:
-        """The causes beside those of the same patient with other findings (None: not known)."""
+    def what_if(self, findings: Findings | None = None, /, **more: Any) -> pd.DataFrame:
+        """The causes beside those of the same patient with other findings.
+
+        Parameters
+        ----------
+        findings : mapping, optional
+            As for `diagnose`; None: not known.
+        **more
+            The same as keywords: `result.what_if(fever=True)`.
+        """
         from bayesnet.diagnosis.whatif import compared
 
-        return compared(self, self.model.diagnose({**self.findings, **findings}))
+        changed = {**self.findings, **(findings or {}), **more}
+        return compared(self, self.model.diagnose(changed))
 
-    def do(self, **causes: Any) -> pd.DataFrame:
-        """The causes and the outcome if some causes were forced (graph surgery)."""
+    def do(self, causes: Mapping[str, Any] | None = None, /, **more: Any) -> pd.DataFrame:
+        """The causes and the outcome if some causes were forced (graph surgery).
+
+        Unlike a finding, a force says nothing of what leads to the cause, nor of the patient's other
+        findings that come from it.
+
+        Parameters
+        ----------
+        causes : mapping, optional
+            Cause to state.
+        **more
+            The same as keywords: `result.do(kinesiophobia="absent")`.
+        """
         from bayesnet.diagnosis.whatif import forced
 
-        return forced(self, causes)
+        return forced(self, {**(causes or {}), **more})
 
     @cached_property
     def actions(self) -> pd.DataFrame:
@@ -306,6 +327,7 @@ class Diagnosis:
             "findings": dict(self.findings),
             "log_evidence": self.log_evidence,
             "causes": [r.to_dict() for r in self.results],
+            "triage": None if self.model.pathways.empty else self.triage.to_dict(),
             "disclaimer": self.model.disclaimer,
         }
 
@@ -367,8 +389,10 @@ class Diagnosis:
             for t, a in (("", "left"), ("PT failed because of it", "left"), ("probability", "right"),
                          ("before findings", "right"), ("findings' weight (LR)", "right"))
         )
+        alarm = alarm_words(self)
         return (
-            f"<table style='border-collapse:collapse'><tr>{head}</tr>{''.join(parts)}</table>"
+            (f"<p><strong>{html.escape(alarm)}</strong></p>" if alarm else "")
+            + f"<table style='border-collapse:collapse'><tr>{head}</tr>{''.join(parts)}</table>"
             f"<p><small>{html.escape(self.model.name)} {html.escape(self.model.version)}. "
             f"{html.escape(self.model.disclaimer)}</small></p>"
         )

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from bayesnet.diagnosis.result import CauseResult, Diagnosis
 
 __all__ = [
-    "FAMILIES", "amount", "finding_words", "headline", "name_of", "parameter_words", "percent",
+    "FAMILIES", "alarm_words", "amount", "finding_words", "headline", "name_of", "parameter_words", "percent",
     "ratio", "summary",
 ]
 
@@ -60,9 +60,9 @@ def ratio(x: float) -> str:
 
 
 def name_of(result: CauseResult) -> str:
-    """The label, with the most probable grade where the cause has grades."""
+    """The label, with the most probable grade where the cause has grades; numbers are of all grades."""
     if len(result.states) > 2:
-        return f"{result.label} ({result.state.replace('_', ' ')})"
+        return f"{result.label} (mostly {result.state.replace('_', ' ')})"
     return result.label
 
 
@@ -82,6 +82,8 @@ def summary(diagnosis: Diagnosis, top: int) -> str:
     """The leading causes of both groups as text, with what the numbers mean and the disclaimer."""
     lines = [f"Why PT failed, given {len(diagnosis.findings)} findings ({diagnosis.model.name} "
              f"{diagnosis.model.version})"]
+    if alarm := alarm_words(diagnosis):
+        lines.append(alarm)
     for group in ("diagnoses", "contributors"):
         ranked = diagnosis.ranked(group)[:top]
         if not ranked:
@@ -100,6 +102,13 @@ def summary(diagnosis: Diagnosis, top: int) -> str:
     )
     lines.append(diagnosis.model.disclaimer)
     return "\n".join(lines)
+
+
+def alarm_words(diagnosis: Diagnosis) -> str:
+    """How soon this person must be seen and why, in one line; empty where it is routine."""
+    if diagnosis.model.pathways.empty or diagnosis.triage.level == "routine":
+        return ""
+    return f"{diagnosis.triage.level.upper()}: {' '.join(diagnosis.triage.reasons)}"
 
 
 def amount(value: float) -> str:

@@ -195,14 +195,17 @@ def _evidence(model: DiagnosticModel, notes: CardNotes) -> str:
         parts.setdefault(model.network[p.variable].role, Counter())[grade] += 1
     roles = list(parts)
     cited = {s for p in document.parameters for s in p.studies}
+    how = Counter(document.studies[s].read_in for s in cited if s in document.studies)
     return "\n\n".join(
         [
             "## Evidence",
             f"{numbers} numbers; {read} ({read / numbers:.0%}) cite a row of the evidence table "
             f"that was read, {counted['recalled']} rest on a figure from memory, "
             f"{counted['expert']} are expert estimates (each says why). {len(cited)} of the "
-            f"{len(document.studies):,} rows of the table are cited. A parameter's grade is that "
-            "of the strongest design among its rows.",
+            f"{len(document.studies):,} rows of the table are cited, most of them read in an abstract: "
+            + ", ".join(f"{n} {read_in.replace('_', ' ')}" for read_in, n in how.most_common())
+            + ". A parameter's grade is that of the strongest design among its rows. "
+            f"{counted['by definition']} more are so by definition and are not counted.",
             _table(
                 ("grade", "all", *roles),
                 [
@@ -548,7 +551,7 @@ def _parameters(model: DiagnosticModel) -> str:
     ]
     return (
         "## Every parameter\n\n<details><summary>Show "
-        f"{len(rows)} parameters with value, grade, rows and reason</summary>\n\n"
+        f"{len(rows)} parameters (those by definition too) with value, grade, rows and reason</summary>\n\n"
         + _table(("variable", "parameter", "value", "grade", "rows", "derivation"), rows)
         + "\n\n</details>"
     )

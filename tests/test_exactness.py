@@ -130,6 +130,10 @@ def test_programs_without_a_leaf_hub_agree_with_enumeration(data, case, by, free
     assert strata._programs
     assert all("hub" not in p.variables for p in strata._programs.values())
     asked = strata.run(batch, ["hub"], tables=tables)
+    assert all("hub" not in p.variables for p in strata._programs.values())
+    both = strata.run(batch, [*causes, "hub"], tables=tables)
+    assert list(both.posteriors) == [*causes, "hub"]
+    assert all(np.array_equal(both.posteriors[c], p, equal_nan=True) for c, p in got.posteriors.items())
     for i, vectors in enumerate(rows):
         weighted = joint
         for v, x in vectors.items():

@@ -113,7 +113,7 @@ class Strata:
 
     @cached_property
     def hub(self) -> str | None:
-        """What the programs leave out, unless it is asked about."""
+        """What the programs leave out."""
         hub = leaf_hub(self.network)
         seen = self.evidence_on is None or hub in self.evidence_on
         return hub if seen and hub not in self.by else None
@@ -179,14 +179,13 @@ class Strata:
             likelihood[:, self.position[v] : self.position[v] + len(self.network[v])] > 0
             for v in self.by
         ]
-        wanted = self._wanted(targets)
-        weights = None
-        if self.hub is not None and self.hub not in wanted:
+        of_hub = None
+        if self.hub is not None:
             at = self.position[self.hub]
-            weights = self._double_weights(likelihood[:, at : at + 2])
-        return self._mixture(
-            len(likelihood), possible, weights, wanted,
-            lambda p, rows, n: run_joined(
+            of_hub = likelihood[:, at : at + 2]
+        return self._with_hub(
+            len(likelihood), possible, of_hub, self._wanted(targets),
+            lambda p, rows, n, wanted: run_joined(
                 p, self._read_by(p, likelihood[rows]), wanted, _cut(tables, p, rows), backend, n
             ),
             threads,
@@ -202,23 +201,50 @@ class Strata:
         for v in self.by:
             column = codes[:, names.index(v), None]
             possible.append((column < 0) | (column == np.arange(len(self.network[v]))))
-        wanted = self._wanted(targets)
-        weights = None
-        if self.hub is not None and self.hub not in wanted:
+        of_hub = None
+        if self.hub is not None:
             states = np.array([[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]])
-            weights = self._double_weights(states[codes[:, names.index(self.hub)]])
+            of_hub = states[codes[:, names.index(self.hub)]]
         read = np.array([v != self.hub for v in names])
-        return self._mixture(
-            len(codes), possible, weights, wanted,
-            lambda p, rows, n: run_codes_joined(
-                p, codes[rows] if len(p.variables) == len(names) else codes[rows][:, read], wanted, n
+        return self._with_hub(
+            len(codes), possible, of_hub, self._wanted(targets),
+            lambda p, rows, n, wanted: run_codes_joined(
+                p, codes[rows] if of_hub is None else codes[rows][:, read], wanted, n
             ),
             threads,
         )
 
-    def _double_weights(self, likelihood: FloatArray) -> FloatArray:
-        assert self.hub is not None
-        return double_weights(likelihood, self.network.combines_toward_first(self.hub))
+    def _with_hub(
+        self, patients: int, possible: Sequence[BoolArray], of_hub: FloatArray | None,
+        wanted: frozenset[str],
+        answer: Callable[[Program, Rows, int | None, frozenset[str]], Joined], threads: int | None,
+    ) -> Marginals:
+        """The mixture, and the hub itself where it is wanted; `of_hub` is its likelihood."""
+        hub = self.hub
+
+        def mixture(weights: FloatArray | None, targets: frozenset[str]) -> Marginals:
+            return self._mixture(
+                patients, possible, weights, targets,
+                lambda p, rows, n: answer(p, rows, n, targets), threads,
+            )
+
+        if hub is None or of_hub is None:
+            return mixture(None, wanted)
+        toward_first = self.network.combines_toward_first(hub)
+        found = mixture(double_weights(of_hub, toward_first), wanted - {hub})
+        if hub not in wanted:
+            return found
+        # All the evidence but that on the hub, with its double at either state.
+        ends = np.stack([
+            mixture(np.tile(double, (patients, 1)), frozenset()).log_evidence for double in np.eye(2)
+        ])
+        with np.errstate(invalid="ignore", divide="ignore"):
+            first, second = np.exp(ends - ends.max(axis=0))
+            states = (first - second, second) if toward_first else (first, second - first)
+            joint = of_hub * np.stack(states, axis=1)
+            posterior = joint / joint.sum(axis=1, keepdims=True)
+        both = {**found.posteriors, hub: posterior}
+        return Marginals({v: both[v] for v in self.network.variables if v in both}, found.log_evidence)
 
     def __getstate__(self) -> dict[str, Any]:
         # Compiling again is quicker than sending programs to a worker.

@@ -5,17 +5,20 @@ One parameter t at a time, the rest of its row in proportion, P(c, e) and P(e) a
     P(c | e)(t) = (alpha t + beta) / (gamma t + delta)
 
 exactly (Coupe & van der Gaag 2002, Ann Math Artif Intell 36:323, proposition 2). The four numbers
-come from two values of t. Odds ratios and prevalences of odds-ratio variables are not linear; for
-them only the ends of the interval are given. All parameters are rows of one batch.
+come from two values of t. Odds ratios and prevalences of odds-ratio variables are not linear: the
+ends of their interval are given, and where another cause leads at an end, the value at which it takes
+the lead is closed in on. All parameters are rows of one batch.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 
 from bayesnet.diagnosis.uncertainty import (
     WIDE,
@@ -43,6 +46,10 @@ __all__ = [
     "ParameterRange", "Sensitivity", "SensitivityFunction", "parameter_ranges", "sensitivity",
 ]
 
+BoolArray = npt.NDArray[np.bool_]
+#: Values asked at once, and how often, to enclose the value at which the lead changes: to 1e-6 of its range.
+POINTS, ROUNDS = 3, 10
+
 
 @dataclass(frozen=True, slots=True)
 class SensitivityFunction:
@@ -69,8 +76,9 @@ class Sensitivity:
     table : DataFrame
         One row a parameter (a state of it), widest swing first: `parameter`, `value`, `low`, `high`
         (the 95 % range of the parameter), `posterior_low`, `posterior_high`, `swing`, `flips_at`
-        (the value at which another cause of the group becomes more probable than the leading one,
-        if there is one in [0, 1]), `where`.
+        (the value nearest to the present one at which another cause of the group becomes more
+        probable than the leading one: in [0, 1], or in the 95 % range of an odds ratio or of the
+        prevalence of an odds-ratio variable; NaN if there is none), `where`.
     functions : dict parameter -> SensitivityFunction
         For the parameters in which the posterior is a ratio of linear functions.
     model : DiagnosticModel
@@ -155,19 +163,29 @@ def sensitivity(diagnosis: Diagnosis, cause: str | None = None) -> Sensitivity:
         for v in dict.fromkeys(r.variable for r in ranges)
     }
     for i, r in enumerate(ranges):
-        for k, end in enumerate(r.ends):
-            for x, new in zip(tables[r.variable], end, strict=True):
-                x[1 + 2 * i + k] = new
+        for x, ends in zip(tables[r.variable], r.ends, strict=True):
+            x[1 + 2 * i : 3 + 2 * i] = ends
     likelihood = np.repeat(stack_rows(strata, [vectors]), rows, axis=0)
     found = strata.run(likelihood, model.causes, tables=tables)
     evidence = np.exp(found.log_evidence - found.log_evidence[0])
     present = {c: 1 - found.posteriors[c][:, 0] for c in rivals}
     leader = max(rivals, key=lambda c: present[c][0])
+
+    def lost(tables: Mapping[str, Parts], rows: int) -> BoolArray:
+        again = strata.run(np.repeat(stack_rows(strata, [vectors]), rows, axis=0), rivals, tables=tables)
+        return _overtaken({c: 1 - again.posteriors[c][:, 0] for c in rivals}, leader)
+
+    at_ends = _overtaken(present, leader)[1:].reshape(-1, 2)
+    losing = [
+        (r, end) for r, over in zip(ranges, at_ends, strict=True) if not r.linear
+        for end, here in zip((r.low, r.high), over, strict=True) if here
+    ]
+    curved = _turning_points(network, losing, lost)
     out, functions = [], {}
     for i, r in enumerate(ranges):
         a, b = 1 + 2 * i, 2 + 2 * i
         post = present[chosen][[a, b]]
-        flips = float("nan")
+        flips = curved.get(r.name, float("nan"))
         if r.linear and r.high > r.low:
             width = r.high - r.low
             joint = post * evidence[[a, b]]
@@ -185,6 +203,51 @@ def sensitivity(diagnosis: Diagnosis, cause: str | None = None) -> Sensitivity:
         "flips_at", "where",
     ]).sort_values("swing", ascending=False, ignore_index=True)
     return Sensitivity(chosen, float(present[chosen][0]), table, functions, model)
+
+
+def _overtaken(present: Mapping[str, FloatArray], leader: str) -> BoolArray:
+    """Whether another cause is more probable than the leader, per row."""
+    lead = present[leader]
+    over = np.zeros(len(lead), dtype=bool)
+    for p in present.values():
+        over |= p > lead
+    return over
+
+
+def _turning_points(
+    network: Network, losing: list[tuple[ParameterRange, float]],
+    lost: Callable[[Mapping[str, Parts], int], BoolArray],
+) -> dict[str, float]:
+    """The nearest value at which the lead is lost, of numbers with an end at which it is.
+
+    Every round asks `lost` at `POINTS` values between the last value that keeps the lead and the
+    first that loses it, for all numbers and ends in one batch.
+    """
+    if not losing:
+        return {}
+    keeps, loses = [r.value for r, _ in losing], [end for _, end in losing]
+    rows = len(losing) * POINTS
+    for _ in range(ROUNDS):
+        tables = {
+            v: [np.repeat(x[None], rows, axis=0) for x in parts_of(network, v)]
+            for v in dict.fromkeys(r.variable for r, _ in losing)
+        }
+        asked = np.linspace(keeps, loses, POINTS + 2, axis=1)[:, 1:-1]
+        for k, (r, _) in enumerate(losing):
+            for x, new in zip(tables[r.variable], r.at(asked[k]), strict=True):
+                x[k * POINTS : (k + 1) * POINTS] = new
+        for k, over in enumerate(lost(tables, rows).reshape(-1, POINTS)):
+            first = int(over.argmax()) if over.any() else POINTS
+            if first < POINTS:
+                loses[k] = float(asked[k, first])
+            if first:
+                keeps[k] = float(asked[k, first - 1])
+    nearest: dict[str, float] = {}
+    for (r, _), kept, gone in zip(losing, keeps, loses, strict=True):
+        t = (kept + gone) / 2
+        if abs(t - r.value) < abs(nearest.get(r.name, np.inf) - r.value):
+            nearest[r.name] = t
+    return nearest
 
 
 def _flip(
@@ -216,8 +279,11 @@ class ParameterRange:
     value, low, high : float
     linear : bool
         Whether probabilities are linear in it.
-    ends : tuple of list of ndarray
-        The tables (as `Draws.tables`) with the number at `low` and at `high`.
+    at : callable
+        From values of the number, shape `(n,)`, to the variable's tables (as `Draws.tables`), with
+        those values along the first axis.
+    ends : list of ndarray
+        The tables at `low` and at `high`, along the first axis.
     """
 
     name: str
@@ -227,7 +293,8 @@ class ParameterRange:
     low: float
     high: float
     linear: bool
-    ends: tuple[Parts, Parts]
+    at: Callable[[FloatArray], Parts] = field(repr=False)
+    ends: Parts = field(repr=False)
 
 
 def parameter_ranges(model: DiagnosticModel) -> tuple[ParameterRange, ...]:
@@ -256,16 +323,23 @@ def _ranges_of(network: Network, p: Parameter) -> list[ParameterRange]:
             if s == neutral or row[s] in (0.0, 1.0):
                 continue
             low, high = _range(float(row[s]), p.spread)
-            ends = [x.copy() for x in base], [x.copy() for x in base]
-            for end, t in zip(ends, (low, high), strict=True):
-                end[part][index] = _moved(row, s, t)
             name = label
             if isinstance(d, NoisyMax) and part and len(network[d.parents[part - 1]]) > 2:
                 name += f"={network[d.parents[part - 1]].states[index[0]]}"
             if len(row) > 2:
                 name += f": {variable.states[s]}"
-            found.append(ParameterRange(name, v, p.where, float(row[s]), low, high, True, ends))
+            at = partial(_tables_at, base, part, index, s)
+            ends = at(np.array([low, high]))
+            found.append(ParameterRange(name, v, p.where, float(row[s]), low, high, True, at, ends))
     return found
+
+
+def _tables_at(base: Parts, part: int, index: tuple[int, ...], state: int, values: FloatArray) -> Parts:
+    """The tables with one entry at each of `values`, the rest of its row in proportion."""
+    out = [np.repeat(x[None], len(values), axis=0) for x in base]
+    for table, t in zip(out[part], values, strict=True):
+        table[index] = _moved(base[part][index], state, t)
+    return out
 
 
 def _range_of_odds_ratio(
@@ -273,24 +347,32 @@ def _range_of_odds_ratio(
 ) -> ParameterRange:
     v = p.variable
     stratum = prevalence_index(network, p)
-    prevalences = np.stack([d.prevalence] * 2)
-    ratios = [np.stack([r] * 2) for r in d.odds_ratios]
     if stratum is not None:
-        row = d.prevalence[stratum]
-        value = float(row[1:].sum())
+        value = float(d.prevalence[stratum][1:].sum())
         low, high = _range(value, p.spread)
-        for end, t in zip(prevalences, (low, high), strict=True):
-            end[stratum] = np.concatenate([[1 - t], row[1:] * (t / value if value else 0)])
     else:
-        i = d.risk_factors.index(p.key[0])
-        ratio = d.odds_ratios[i]
-        acting = ratio[ratio != 1]
+        acting = d.odds_ratios[d.risk_factors.index(p.key[0])]
+        acting = acting[acting != 1]
         value = float(acting.max()) if acting.size else 1.0
         if isinstance(p.spread, tuple):
             low, high = map(float, p.spread)
         else:
             width = Z * 4 / np.sqrt(WIDE if p.spread is None else float(p.spread))
             low, high = float(value * np.exp(-width)), float(value * np.exp(width))
-        ratios[i] = np.stack([np.where(ratio == 1, 1.0, ratio * t / value) for t in (low, high)])
-    at_low, at_high = odds_ratio_tables(network, v, prevalences, ratios)
-    return ParameterRange(label, v, p.where, value, low, high, False, ([at_low], [at_high]))
+
+    def at(values: FloatArray) -> Parts:
+        prevalences = np.stack([d.prevalence] * len(values))
+        ratios = [np.stack([r] * len(values)) for r in d.odds_ratios]
+        if stratum is not None:
+            cases = d.prevalence[stratum][1:]
+            for table, t in zip(prevalences, values, strict=True):
+                table[stratum] = np.concatenate([[1 - t], cases * (t / value if value else 0)])
+        else:
+            i = d.risk_factors.index(p.key[0])
+            ratio = d.odds_ratios[i]
+            ratios[i] = np.stack([np.where(ratio == 1, 1.0, ratio * t / value) for t in values])
+        return [odds_ratio_tables(network, v, prevalences, ratios)]
+
+    return ParameterRange(
+        label, v, p.where, value, low, high, False, at, at(np.array([low, high]))
+    )

@@ -32,7 +32,7 @@ from bayesnet.inference import (
 )
 from bayesnet.inference.conditioned import condition_and_eliminate
 from bayesnet.inference.joint_states import most_probable_states
-from bayesnet.inference.program import estimated_entries
+from bayesnet.inference.orders import estimated_entries
 from bayesnet.inference.weighting import weighted_samples
 from bayesnet.network import Network, NoisyMax, Table
 from bayesnet.network.factor import FloatArray

@@ -209,7 +209,7 @@ def test_an_error_in_one_file_names_its_line(tmp_path):
 
 
 def test_a_kept_order_holds_only_for_its_arcs(folder):
-    from bayesnet.inference.program import search_order
+    from bayesnet.inference.orders import search_order
     from bayesnet.modelfile.reader import ORDER_FILE
 
     network = read_model(folder).network

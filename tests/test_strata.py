@@ -271,17 +271,17 @@ def test_a_longer_way_is_told_where_it_carries_more(model):
 @settings(max_examples=60, deadline=None)
 def test_the_compiled_count_of_an_order_is_that_of_the_compiler(data, network):
     from bayesnet.inference.annealing import multiplications
-    from bayesnet.inference.program import _Compiler
+    from bayesnet.inference.compiler import Compiler
 
     held = data.draw(st.lists(st.sampled_from(list(network.variables)), unique=True, max_size=2))
-    compiler = _Compiler(network, tuple(network.variables), frozenset(), given=dict.fromkeys(held, 0))
+    compiler = Compiler(network, tuple(network.variables), frozenset(), given=dict.fromkeys(held, 0))
     present = sorted({v for node in compiler.nodes for v in node.scope})
     order = data.draw(st.permutations(present))
     assert multiplications(compiler.work(), np.array(order)) == compiler.cost(order)
 
 
 def test_a_long_search_finds_cheaper_orders_and_repeats_itself(model):
-    from bayesnet.inference.program import search_order
+    from bayesnet.inference.orders import search_order
 
     short = search_order(model.network, steps=1, seed=3, restarts=1)
     long = search_order(model.network, steps=400, seed=3, restarts=2)
@@ -293,7 +293,7 @@ def test_a_long_search_finds_cheaper_orders_and_repeats_itself(model):
 
 def test_an_order_suits_programs_with_other_hubs(model, monkeypatch):
     """Where a hub's numbers are free it is not taken by difference, and its place in the order moves."""
-    from bayesnet.inference import program
+    from bayesnet.inference import hubs
 
     order = model.strata.order
     by_difference = compile_program(model.network, order=order)
@@ -302,7 +302,7 @@ def test_an_order_suits_programs_with_other_hubs(model, monkeypatch):
     assert "pt_failure'" in by_difference.order
     assert "pt_failure'" not in free.order
     assert free.elimination.entries <= by_difference.elimination.entries
-    monkeypatch.setattr(program, "HUB_PARENTS", 1000)
+    monkeypatch.setattr(hubs, "HUB_PARENTS", 1000)
     plain = compile_program(model.network, order=order)
     assert plain.elimination.entries <= by_difference.elimination.entries
     monkeypatch.undo()
@@ -311,20 +311,20 @@ def test_an_order_suits_programs_with_other_hubs(model, monkeypatch):
 
 
 def test_a_climb_makes_a_large_program_smaller_and_leaves_a_small_one(model, monkeypatch):
-    from bayesnet.inference import program
+    from bayesnet.inference import orders
 
     findings = ["rest_response", "night_pain", "weight_loss", "leg_pain", "gait_disturbance"]
     seen = [*findings, *model.causes]
     kind = {"free": model.network.variables, "free_hubs": True, "tries": 1}
     plain = compile_program(model.network, seen, **kind)
-    monkeypatch.setattr(program, "CLIMB_ABOVE", plain.multiplications)
+    monkeypatch.setattr(orders, "CLIMB_ABOVE", plain.multiplications)
     climbed = compile_program(model.network, seen, **kind, climb=400)
     assert climbed.multiplications < plain.multiplications
     rows = np.random.default_rng(4).random((3, plain.width))
     few, whole = (run(p, rows, ["depression"]) for p in (climbed, plain))
     np.testing.assert_allclose(few.log_evidence, whole.log_evidence, rtol=1e-12)
     np.testing.assert_allclose(few.posteriors["depression"], whole.posteriors["depression"], rtol=1e-10)
-    monkeypatch.setattr(program, "CLIMB_ABOVE", 10 * plain.multiplications)
+    monkeypatch.setattr(orders, "CLIMB_ABOVE", 10 * plain.multiplications)
     assert compile_program(model.network, seen, **kind, climb=400).order == plain.order
 
 

@@ -312,7 +312,7 @@ def optimise_model(
     """
     import bayesnet
     from bayesnet.inference import Strata
-    from bayesnet.inference.program import OPEN_WEIGHT, search_order
+    from bayesnet.inference.orders import OPEN_WEIGHT, search_order
     from bayesnet.modelfile.reader import ORDER_FILE
 
     with clear_errors():

@@ -1,5 +1,6 @@
 """Compile a network once, then answer for many patients, exactly."""
 
+from bayesnet.inference.compile import compile_program
 from bayesnet.inference.evidence import (
     Findings,
     likelihood_of,
@@ -7,7 +8,7 @@ from bayesnet.inference.evidence import (
     likelihoods_of,
     stack_rows,
 )
-from bayesnet.inference.program import Program, compile_program
+from bayesnet.inference.program import Program
 from bayesnet.inference.run import Marginals, run, run_codes
 from bayesnet.inference.strata import Strata
 

@@ -1,6 +1,6 @@
 """Simulated annealing of elimination orders, compiled: some thousand orders a second.
 
-Counts the same multiplications as `bayesnet.inference.program` does in Python, for one order after
+Counts the same multiplications as `bayesnet.inference.compiler` does in Python, for one order after
 the other (Kirkpatrick, Gelatt & Vecchi 1983, Science 220:671). Needs Numba, so it is loaded only
 where an order is searched long.
 """
@@ -127,7 +127,7 @@ def _terms(
     a: int, b: int, gone: int, widths: IntArray, scopes: IntArray, reached: IntArray, sizes: IntArray,
     place: IntArray,
 ) -> float:
-    """Products of a contraction, as `_Compiler._terms`."""
+    """Products of a contraction, as `Compiler._terms`."""
     total = 1.0
     for i in range(widths[a]):
         place[scopes[a, i]] = i

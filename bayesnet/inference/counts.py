@@ -25,13 +25,9 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
+from bayesnet.inference.compile import compile_program
 from bayesnet.inference.plan import Layout, lay_out
-from bayesnet.inference.program import (
-    Contraction,
-    Program,
-    compile_program,
-    sum_of_products,
-)
+from bayesnet.inference.program import Contraction, Program, sum_of_products
 from bayesnet.inference.run import given_back, taken
 from bayesnet.network import Network
 from bayesnet.network.factor import FloatArray

@@ -18,7 +18,8 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from bayesnet.inference.program import Program, SumOfProducts, summed_up
+from bayesnet.inference.hubs import summed_up
+from bayesnet.inference.program import Program, SumOfProducts
 from bayesnet.network.factor import FloatArray
 
 __all__ = [

@@ -35,13 +35,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from bayesnet.inference.program import (
-    Program,
-    compile_program,
-    counted_multiplications,
-    double_weights,
-    leaf_hub,
-)
+from bayesnet.inference.compile import compile_program
+from bayesnet.inference.hubs import double_weights, leaf_hub
+from bayesnet.inference.orders import counted_multiplications
+from bayesnet.inference.program import Program
 from bayesnet.inference.run import (
     Backend,
     CodeArray,

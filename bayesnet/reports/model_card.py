@@ -15,9 +15,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import yaml
 
+from bayesnet.diagnosis.pathways import LEVELS
 from bayesnet.diagnosis.words import FAMILIES, percent, ratio
 from bayesnet.errors import ModelFileError, Problem
 from bayesnet.modelfile.reader import Parameter
+from bayesnet.validation.alarms import alarm_rates
 from bayesnet.validation.baselines import compare_rankings, red_flag_rule
 from bayesnet.validation.cases import Case, Evaluation, evaluate
 from bayesnet.validation.published import Comparison, compare_with_published
@@ -138,6 +140,7 @@ def model_card(
         _published(compare_with_published(model)),
         _cases(model, cases, notes),
         _further(model, further),
+        _alarms(model),
         _real_patients(model),
         _section("Limits", notes.limits, points=True),
         _section("What is not known", notes.unknown, points=True),
@@ -387,6 +390,24 @@ def _cases(model: DiagnosticModel, cases: Sequence[Case], notes: CardNotes) -> s
         )
     texts.append(_missed(model, results["findings"], notes))
     return "\n\n".join([*texts, _baselines(model, cases), _scorecard(results["findings"])])
+
+
+def _alarms(model: DiagnosticModel) -> str:
+    """How often triage raises an alarm, by what a simulated patient has."""
+    if model.pathways.empty or model.outcome is None:
+        return ""
+    found = alarm_rates(model)
+    rows = [
+        (r["label"], percent(r["drawn"]), str(r["patients"]), *(percent(r[x]) for x in LEVELS))
+        for r in found.to_dict("records")
+    ]
+    return "\n\n".join([
+        "## How often it raises an alarm",
+        "Patients drawn from the model, in all of whom therapy failed, with every question asked, every sign "
+        "looked for and no test done (`bayesnet model alarms`). This is what rules and utilities do if the model "
+        "is right, not a measure of whether it is.",
+        _table(("what they have", "of all", "patients", *LEVELS), rows),
+    ])
 
 
 def _further(model: DiagnosticModel, cases: Sequence[Case]) -> str:

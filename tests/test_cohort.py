@@ -54,7 +54,7 @@ def test_rows_are_the_diagnoses_of_the_patients(model, patients, answers):
         d = model.diagnose(row_of(patients, i))
         for r in d.results:
             assert answers[r.cause].iloc[i] == pytest.approx(r.posterior, abs=1e-13)
-            assert answers[f"{r.cause}__necessity"].iloc[i] == pytest.approx(r.necessity, abs=1e-12)
+            assert answers[f"{r.cause}__necessity"].iloc[i] == pytest.approx(r.necessity, abs=1e-12, nan_ok=True)
         assert answers["spinal_stenosis__severe"].iloc[i] == pytest.approx(
             d["spinal_stenosis"].states["severe"], abs=1e-13)
         assert answers["log_evidence"].iloc[i] == pytest.approx(d.log_evidence, abs=1e-9)
@@ -473,6 +473,11 @@ def test_posteriors_of_simulated_patients_are_calibrated(model):
     assert abs(np.mean(slopes)) < 1
 
 
+def test_simulated_outcome_is_missing_only_where_named(model):
+    assert simulate(model, 50, seed=1, missing=0.9)["pt_failure"].notna().all()
+    assert simulate(model, 50, seed=1, missing={"pt_failure": 1.0})["pt_failure"].isna().all()
+
+
 def test_simulate_command(tmp_path):
     done = bayes("simulate", "-n", 50, "-o", tmp_path / "a.csv", "--given", "sex=female", "--missing",
                  "test=0.9", "--seed", 4)
@@ -480,6 +485,7 @@ def test_simulate_command(tmp_path):
     found = pd.read_csv(tmp_path / "a.csv")
     assert len(found) == 50
     assert set(found["sex"]) == {"female"}
+    assert set(found["pt_failure"]) == {"absent", "present"}
     assert bayes("simulate", "-n", 5, "-o", tmp_path / "a.txt").exit_code == 2
     assert bayes("simulate", "-n", 5, "-o", tmp_path / "a.csv", "--missing", "x").exit_code == 2
 

@@ -164,6 +164,7 @@ def fit(
     mapping: ColumnMapping | None = None,
     selected: Mapping[str, Any] | None = None,
     errors: str = "raise",
+    most_bad: float = 1.0,
     name: str = "local data",
     iterations: int = 200,
     tolerance: float = 1e-6,
@@ -200,6 +201,8 @@ def fit(
     errors : str
         `raise`: a row that is not understood is an error that lists all of them; `drop`: such rows
         are left out and counted.
+    most_bad : float
+        With `drop`: it is an error when more than this share of the rows would be left out, or all.
     name : str
         What to call the data; cited by the parameters they changed.
     iterations, tolerance
@@ -233,7 +236,7 @@ def fit(
     learned = chosen_parameters(network, parameters, learn, keep)
     if errors not in ("raise", "drop"):
         raise LearningError(f"errors={errors!r}: expected raise or drop")
-    rows, bad = encode_frame(network, data, weights, mapping, drop_bad=errors == "drop")
+    rows, bad = encode_frame(network, data, weights, mapping, drop_bad=errors == "drop", most_bad=most_bad)
     given = _selection(model, selected, rows)
     columns = mapping.columns if mapping is not None else network.variables
     named = {weights} if isinstance(weights, str) else set()

@@ -537,6 +537,9 @@ def test_commands_write_a_model_that_diagnoses(tmp_path):
     again = bayesnet.load(tmp_path / "b")
     p = again.posterior("axial_spondyloarthritis", {"pt_failure": True})
     assert p["axial_spondyloarthritis"]["present"] == pytest.approx(0.2, abs=1e-5)
+    assert again.version == f"{model.version}+fitted.recalibrated"
+    assert again.name == model.name
+    assert run(app, ["model", "published", str(tmp_path / "b"), "--summary"]).exit_code == 0
     assert {"clinic", "Our count"} <= {s.study for s in again.document.studies.values()}
     bad = run(app, ["recalibrate", "axial_spondyloarthritis", "-o", str(tmp_path / "c")])
     assert bad.exit_code == 2

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.markup import escape
@@ -21,7 +21,10 @@ from bayesnet.cli.common import (
     progress,
     write_figure,
 )
-from bayesnet.errors import did_you_mean
+from bayesnet.errors import CaseFileError, did_you_mean
+
+if TYPE_CHECKING:
+    from bayesnet.validation import Case
 
 __all__: list[str] = []
 
@@ -221,8 +224,16 @@ def write_card(
 
     with clear_errors():
         model = bayesnet.load(path)
-        read = read_cases(cases, model) if cases else shipped_cases(model)
-        further = () if cases else shipped_cases(model, "further")
+        read = read_cases(cases, model) if cases else []
+        further: list[Case] = []
+        if not cases:
+            try:
+                read, further = shipped_cases(model), shipped_cases(model, "further")
+            except CaseFileError:
+                typer.echo(
+                    "note: the shipped cases speak of other causes and findings than this model; name your "
+                    "own with --cases", err=True,
+                )
         if output is None:
             print(model_card(model, read, further=further), end="")  # noqa: T201
             return

@@ -19,7 +19,7 @@ from bayesnet.learning.data import encode_frame, rows_seen, with_selection
 from bayesnet.learning.em import Patients, Progress, Trace, climb
 from bayesnet.learning.information import learned_intervals
 from bayesnet.learning.local import Local, local_of, parameters_of
-from bayesnet.learning.rewrite import changed_numbers, network_of, values_of
+from bayesnet.learning.rewrite import changed_numbers, derived, network_of, values_of
 from bayesnet.learning.selection import LearningError, chosen_parameters, label_of
 from bayesnet.modelfile.reader import Parameter
 from bayesnet.network import Network, OddsRatio, Variable
@@ -418,8 +418,8 @@ def _rebuilt(
             spread=_new_spread(p, row, strength),
             note=" ".join(x for x in (p.note, f"Learned from {report.source}.") if x),
         ))
-    made = replace(
-        document, network=network, parameters=tuple(parameters), added=(*document.added, study)
+    made: Any = derived(
+        document, "fitted", network=network, parameters=tuple(parameters), added=(*document.added, study),
     )
     return type(model)(made, learning=report)
 

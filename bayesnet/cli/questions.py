@@ -22,6 +22,7 @@ from bayesnet.cli.common import (
     progress,
     write_figure,
 )
+from bayesnet.diagnosis.naming import known_as
 from bayesnet.diagnosis.words import amount, parameter_words, percent
 
 if TYPE_CHECKING:
@@ -90,8 +91,7 @@ def _shown(
 
 def _id(network: Network, name: str) -> str:
     """The id of a variable that was named by its id or, as the tables show it, by its label."""
-    labels = {v.name.casefold(): v.id for v in network.variables.values()}
-    return name if name in network else labels.get(name.strip().casefold(), name)
+    return known_as(network, name) or name
 
 
 def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:
@@ -158,8 +158,7 @@ def why(
     """What every finding says for and against a cause, in decibans."""
     with clear_errors():
         diagnosis = diagnosed(patient, case, model, scope)
-        network = diagnosis.model.network
-        found = diagnosis.why(_id(network, cause), _id(network, over) if over else None)
+        found = diagnosis.why(cause, over)
         if plot is not None:
             write_figure(found.plot, plot)
     if as_json:
@@ -222,7 +221,7 @@ def sure(
         diagnosis = diagnosed(patient, case, model, scope)
         intervals = diagnosis.intervals(draws, seed)
         network = diagnosis.model.network
-        sensitivity = diagnosis.sensitivity(_id(network, cause) if cause else None)
+        sensitivity = diagnosis.sensitivity(cause)
     if as_json:
         print_json({"intervals": intervals.to_dict(), "sensitivity": sensitivity.to_dict()})
         return

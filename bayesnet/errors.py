@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 __all__ = [
@@ -125,7 +125,9 @@ class MissingExtraError(BayesnetError, ImportError):
         super().__init__(f"{what} needs more packages: pip install 'bayesnet[{extra}]'")
 
 
-def did_you_mean(word: object, known: Iterable[str], count: int = 3) -> str:
+def did_you_mean(
+    word: object, known: Iterable[str], count: int = 3, ids: Mapping[str, str] | None = None
+) -> str:
     """`" Did you mean ...?"` with the closest known words, or an empty string.
 
     Parameters
@@ -136,14 +138,20 @@ def did_you_mean(word: object, known: Iterable[str], count: int = 3) -> str:
         What could have been written.
     count : int
         The most suggestions to give.
+    ids : mapping str -> str, optional
+        What to write for some of the known words (the id for a label).
     """
-    text = str(word).strip().lower().replace(" ", "_").replace("-", "_")
-    options = {k.lower().replace("-", "_"): k for k in known}
+    text = _as_id(str(word).strip())
+    options = {_as_id(k): (ids or {}).get(k, k) for k in known}
     close = difflib.get_close_matches(text, options, n=count, cutoff=0.6)
     if len(close) < count and len(text) >= 4:
         close += [k for k in options if k not in close and (text in k or k in text)]
     if not close:
         return ""
-    names = [options[c] for c in close[:count]]
+    names = list(dict.fromkeys(options[c] for c in close))[:count]
     listed = names[0] if len(names) == 1 else ", ".join(names[:-1]) + " or " + names[-1]
     return f" Did you mean {listed}?"
+
+
+def _as_id(text: str) -> str:
+    return text.lower().replace(" ", "_").replace("-", "_")

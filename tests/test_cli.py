@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import bayesnet
+from bayesnet.diagnosis.naming import known_as
+from bayesnet.errors import EvidenceError
+from bayesnet.network import Network, Table, Variable
 
 
 def run(*args: str, stdin: str = "", columns: int = 160) -> subprocess.CompletedProcess[str]:
@@ -196,6 +201,55 @@ def test_causes_are_named_by_label_too():
     )
     assert json.loads(by_id) == json.loads(by_label)
 
+
+@pytest.mark.parametrize("args", [
+    ("why", "feer of movement", "--case", "wahl-2013"),
+    ("plot", "why", "--case", "wahl-2013", "--cause", "feer of movement", "-o", "why.svg"),
+])
+def test_misspelled_causes_are_met_with_an_id(args):
+    done = run(*args)
+    assert done.returncode == 2
+    assert "no cause 'feer of movement'. Did you mean kinesiophobia?" in done.stderr
+
+
+def test_strange_causes_are_met_with_the_list(model):
+    done = run("why", "zzz", "--case", "wahl-2013")
+    assert "no cause 'zzz'. bayesnet model show --role cause lists the causes." in done.stderr
+    listed = run("model", "show", "--role", "cause").stdout
+    assert {line.split()[0] for line in listed.splitlines()[1:]} == set(model.causes)
+    assert "fever is a history variable" in run("why", "Fever", "--case", "wahl-2013").stderr
+
+
+def test_labels_are_taken_for_ids_in_python_too(model):
+    result = model.diagnose({"age": 44})
+    assert result["fear of MOVEMENT"] is result["kinesiophobia"]
+    assert result.do({"Fear of movement": "absent"}).equals(result.do(kinesiophobia="absent"))
+    assert result.success_without("Fear of movement") == result.success_without("kinesiophobia")
+    with pytest.raises(KeyError, match="Did you mean kinesiophobia"):
+        result["kinesiphobia"]
+
+
+def test_a_label_of_two_variables_is_no_name():
+    same = Network([Variable("a", label="Pain"), Variable("b", label="Pain")],
+                   {v: Table((), np.array([0.5, 0.5])) for v in "ab"})
+    with pytest.raises(EvidenceError, match="write a or b"):
+        known_as(same, "pain")
+
+
+@pytest.mark.parametrize(("columns", "terminal"), [(80, True), (80, False), (300, True)])
+def test_ids_are_never_cut(model, columns, terminal):
+    env = {"PATH": "/usr/bin:/bin", "COLUMNS": str(columns), "PYTHONIOENCODING": "utf-8"}
+    if terminal:
+        env |= {"FORCE_COLOR": "1", "NO_COLOR": "1"}
+    for args in ((), ("pt_failure", "cauda_equina")):
+        shown = subprocess.run([sys.executable, "-m", "bayesnet", "model", "show", *args], env=env,
+                               capture_output=True, text=True, timeout=120, check=True).stdout
+        plain = re.sub(r"\x1b\[[0-9;]*m", "", shown)
+        assert "…" not in plain
+        words = set(re.findall(r"\w+", plain))
+        assert set(model.network.parents("cauda_equina")) <= words
+        if terminal:
+            assert args or max(map(len, plain.splitlines())) <= columns
 
 def test_cases_are_listed():
     listed = json.loads(run("cases", "--json").stdout)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -19,6 +20,8 @@ import bayesnet
 from bayesnet.cli import app
 from bayesnet.cohort import diagnose_frame, read_mapping, score, simulate, suggest_mapping
 from bayesnet.cohort.check import check_table
+from bayesnet.cohort.mapping import Column
+from bayesnet.cohort.suggest import unread_values
 from bayesnet.errors import CohortError
 from bayesnet.validation import shipped_cases
 
@@ -51,7 +54,7 @@ def test_rows_are_the_diagnoses_of_the_patients(model, patients, answers):
         d = model.diagnose(row_of(patients, i))
         for r in d.results:
             assert answers[r.cause].iloc[i] == pytest.approx(r.posterior, abs=1e-13)
-            assert answers[f"{r.cause}__necessity"].iloc[i] == pytest.approx(r.necessity, abs=1e-12)
+            assert answers[f"{r.cause}__necessity"].iloc[i] == pytest.approx(r.necessity, abs=1e-12, nan_ok=True)
         assert answers["spinal_stenosis__severe"].iloc[i] == pytest.approx(
             d["spinal_stenosis"].states["severe"], abs=1e-13)
         assert answers["log_evidence"].iloc[i] == pytest.approx(d.log_evidence, abs=1e-9)
@@ -187,6 +190,55 @@ def test_suggestion_finds_names_and_codes(model):
     assert found.columns["Morning stiffnes"].values["over 30 min"] == "over_30_min"
     assert found.columns["Fever"].values == {"0": "absent", "1": "present"}
     assert "patient_no" not in found.columns
+
+
+def test_suggestion_reads_the_codes_of_registries(model):
+    seen = {
+        "Age (years)": ["44", "99", "999"], "gender": ["M", "female", "-9"], "fever": ["1", "0", "99"],
+        "weight_loss": ["True", "False", ""], "leg_weakness": ["yes", "no"], "hla_b27": [1, 0, -9.0],
+        "tampa_scale": ["1", "0"], "crp_or_esr": ["abnormal"], "smoking": ["yes"],
+    }
+    found = suggest_mapping(model.network, seen)
+    columns = found.columns
+    assert columns["Age (years)"] == Column("age")
+    assert columns["gender"] == Column("sex", values={"M": "male"})
+    # 99 is an age, so it is not known of fever only.
+    assert columns["fever"].values == {"1": "present", "0": "absent", "99": None}
+    assert found.not_known == ("-9", "999")
+    assert columns["leg_weakness"].values == {"yes": ["stable", "progressive"], "no": "none"}
+    assert columns["hla_b27"].values == {"1": "positive", "0": "negative"}
+    # 0 and 1 could be anything of a score that is low or high.
+    assert columns["tampa_scale"].values == {}
+    assert columns["crp_or_esr"].values == {"abnormal": "raised"}
+    assert unread_values(model.network, seen, found) == {"tampa_scale": ["1", "0"], "smoking": ["yes"]}
+
+
+def test_one_and_two_are_sexes_only_where_labelled(model):
+    found = suggest_mapping(model.network, {"sex": ["1", "2"]})
+    assert found.columns["sex"].values == {}
+    assert unread_values(model.network, {"sex": ["1", "2"]}, found) == {"sex": ["1", "2"]}
+    for name, seen in (("sex (1=male, 2=female)", ["1", "2"]), ("sex", ["1 = male", "2: Female"])):
+        found = suggest_mapping(model.network, {name: seen})
+        assert found.columns[name].values == {seen[0]: "male", seen[1]: "female"}
+
+
+def test_proposed_mapping_scores_the_table(tmp_path):
+    (tmp_path / "registry.csv").write_text("age_years,sex,fever\n44,M,1\n61,f,-9\n,F,\n", encoding="utf-8")
+    proposed = bayes("cohort", "map", "--suggest", tmp_path / "registry.csv")
+    (tmp_path / "registry.yaml").write_text(proposed.stdout, encoding="utf-8")
+    found = bayes("score", tmp_path / "registry.csv", "-o", tmp_path / "out.csv",
+                  "--mapping", tmp_path / "registry.yaml")
+    assert found.exit_code == 0, found.output
+    assert "3 of 3 rows scored" in found.stdout
+
+
+@pytest.mark.parametrize(("column", "value", "says"), [
+    ("sex", "M", "'M' is not a state: write 'male'"), ("fever", 1, "'1' is not a state: write 'present'"),
+    ("leg_weakness", "yes", "write 'stable|progressive'"), ("age", -9, "leave the cell empty"),
+])
+def test_refused_codes_say_what_to_write(model, column, value, says):
+    with pytest.raises(CohortError, match=re.escape(says)):
+        model.diagnose_frame(pd.DataFrame({column: [value]}))
 
 
 # ---------------------------------------------------------------- files
@@ -421,6 +473,11 @@ def test_posteriors_of_simulated_patients_are_calibrated(model):
     assert abs(np.mean(slopes)) < 1
 
 
+def test_simulated_outcome_is_missing_only_where_named(model):
+    assert simulate(model, 50, seed=1, missing=0.9)["pt_failure"].notna().all()
+    assert simulate(model, 50, seed=1, missing={"pt_failure": 1.0})["pt_failure"].isna().all()
+
+
 def test_simulate_command(tmp_path):
     done = bayes("simulate", "-n", 50, "-o", tmp_path / "a.csv", "--given", "sex=female", "--missing",
                  "test=0.9", "--seed", 4)
@@ -428,6 +485,7 @@ def test_simulate_command(tmp_path):
     found = pd.read_csv(tmp_path / "a.csv")
     assert len(found) == 50
     assert set(found["sex"]) == {"female"}
+    assert set(found["pt_failure"]) == {"absent", "present"}
     assert bayes("simulate", "-n", 5, "-o", tmp_path / "a.txt").exit_code == 2
     assert bayes("simulate", "-n", 5, "-o", tmp_path / "a.csv", "--missing", "x").exit_code == 2
 

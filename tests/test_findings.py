@@ -114,6 +114,7 @@ def test_part_knowledge_lies_between(model):
         ("fever: true\nage: 40\nfever: false\n",
          "p.yaml:3: 'fever' is written twice (first on line 1); keep one"),
         ('{"fever": tru}', "p.yaml:1: is not valid JSON: Expecting value"),
+        ("{fever: true\nage: 3", "p.yaml:2: is not valid YAML"),
         ("fever: [true\nage: 3", "p.yaml:2: is not valid YAML"),
         ("- fever\n- age", "expected a mapping such as `age: 54`, not list"),
         (b"\xff\xfe\x00", "is not UTF-8 text (byte 0)"),
@@ -123,6 +124,17 @@ def test_malformed_patient_files(text, expected):
     with pytest.raises(EvidenceError) as error:
         parse_patient(text, "p.yaml")
     assert expected in str(error.value)
+
+
+@pytest.mark.parametrize("text", [
+    "{age: 54, fever: present, leg_pain: [none, above_knee]}",
+    "{\n  'age': 54, fever: present,\n  leg_pain: [none, above_knee],\n}\n",
+    '{"age": 54, "fever": "present", "leg_pain": ["none", "above_knee"]}',
+])
+def test_braces_are_yaml_as_well_as_json(text):
+    wanted = {"age": 54, "fever": "present", "leg_pain": ["none", "above_knee"]}
+    assert parse_patient(text, "p") == wanted
+    assert parse_patient("{}", "p") == {}
 
 
 def test_case_format_is_accepted():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -536,12 +537,54 @@ def test_commands_write_a_model_that_diagnoses(tmp_path):
     again = bayesnet.load(tmp_path / "b")
     p = again.posterior("axial_spondyloarthritis", {"pt_failure": True})
     assert p["axial_spondyloarthritis"]["present"] == pytest.approx(0.2, abs=1e-5)
+    assert again.version == f"{model.version}+fitted.recalibrated"
+    assert again.name == model.name
+    assert run(app, ["model", "published", str(tmp_path / "b"), "--summary"]).exit_code == 0
     assert {"clinic", "Our count"} <= {s.study for s in again.document.studies.values()}
     bad = run(app, ["recalibrate", "axial_spondyloarthritis", "-o", str(tmp_path / "c")])
     assert bad.exit_code == 2
     bad = run(app, ["fit", str(tmp_path / "clinic.csv"), "-o", str(tmp_path / "c"), "--learn", "prevalence"])
     assert bad.exit_code == 2
     assert "Did you mean" in bad.output
+
+
+def fitted(folder: Path, text: str, *options: str):
+    from typer.testing import CliRunner
+
+    from bayesnet.cli import app
+
+    (folder / "clinic.csv").write_text(text, encoding="utf-8")
+    args = ["fit", str(folder / "clinic.csv"), "-o", str(folder / "new"), "--learn", "sex", "--iterations", "1"]
+    found = CliRunner().invoke(app, [*args, "--overwrite", *options], env={"COLUMNS": "300"})
+    assert (folder / "new").exists() == (found.exit_code == 0)
+    return found
+
+
+def test_fit_stops_when_most_rows_cannot_be_read(tmp_path):
+    text = "sex,pt_failure\nM,present\nM,present\nmale,present\n"
+    found = fitted(tmp_path, text)
+    assert found.exit_code == 2
+    assert "2 of 3 rows cannot be read" in found.output
+    assert "2 x sex: 'M' is not a state: write 'male'" in found.output
+    assert fitted(tmp_path, text, "--most-bad", "0.7").exit_code == 0
+
+
+def test_fit_asks_in_whom_therapy_failed(tmp_path):
+    found = fitted(tmp_path, "sex\nmale\nfemale\n")
+    assert found.exit_code == 2
+    assert "has no column for pt_failure" in found.output
+    assert "--all-failed" in found.output
+    told = fitted(tmp_path, "sex\nmale\nfemale\n", "--all-failed")
+    assert "Taken for granted: Physical therapy failed in all of these people" in told.output
+    told = fitted(tmp_path, "sex\nmale\nfemale\n", "--unselected")
+    assert "nobody was chosen by whether physical therapy failed" in told.output
+
+
+def test_fit_takes_what_is_said_of_the_outcome_once(tmp_path):
+    found = fitted(tmp_path, "sex,pt_failure\nmale,present\n", "--all-failed")
+    assert found.exit_code == 2
+    assert "leave one of them out" in found.output
+    assert fitted(tmp_path, "sex\nmale\n", "--all-failed", "--unselected").exit_code == 2
 
 
 def test_hidden_variables_may_be_given_anew_in_every_row():

@@ -543,7 +543,7 @@ def test_age_and_sex_alone_are_no_emergency(model, age, sex):
     assert model.diagnose({"age": age, "sex": sex}).triage.level != "emergency"
 
 
-def test_every_question_on_the_command_line_and_as_json():
+def test_every_question_on_the_command_line_and_as_json(model):
     case = ["--case", "wahl-2013"]
     commands = {
         "attribute": [*case, "--without", "kinesiophobia"], "why": ["spinal_stenosis", *case],
@@ -556,10 +556,24 @@ def test_every_question_on_the_command_line_and_as_json():
         assert shown.exit_code == 0, (name, shown.output)
         machine = runner.invoke(app, [name, *arguments, "--json"])
         assert machine.exit_code == 0
-        json.loads(machine.stdout)
+        data = json.loads(machine.stdout)
+        assert data["disclaimer"] == model.disclaimer
+        assert data["disclaimer"] in " ".join(shown.stdout.split())
     bad = runner.invoke(app, ["why", "spinal_stenosys", *case])
     assert bad.exit_code == 2
     assert "Did you mean spinal_stenosis" in bad.stderr
+
+
+def test_columns_of_next_are_explained_beneath_and_in_the_help():
+    runner = CliRunner()
+    shown = runner.invoke(app, ["next", "--case", "wahl-2013", "--top", "2"], env={"COLUMNS": "100"})
+    helped = runner.invoke(app, ["next", "--help"], env={"COLUMNS": "100"})
+    for text in (shown.stdout, helped.stdout):
+        words = " ".join(text.split())
+        assert all(f"{name}: " in words for name in ("utility", "burden", "same decision")), words
+    assert "bits (in JSON: information): " in " ".join(helped.stdout.split())
+    found = runner.invoke(app, ["next", "--case", "wahl-2013", "--top", "2", "--json"])
+    assert len(json.loads(found.stdout)["findings"]) == 2
 
 
 def test_the_interview_in_a_terminal(tmp_path):

@@ -165,8 +165,8 @@ def map_(
 ) -> None:
     """Propose a mapping file from a table's column names and values, to be read and corrected."""
     import bayesnet
-    from bayesnet.cohort import suggest_mapping
     from bayesnet.cohort.source import open_table
+    from bayesnet.cohort.suggest import suggest_mapping, unread_values
 
     with clear_errors():
         loaded = bayesnet.load(model)
@@ -180,6 +180,11 @@ def map_(
         found = suggest_mapping(loaded.network, seen)
     typer.echo(f"# Proposed from {suggest.name}: read and correct before use.")
     typer.echo(found.to_yaml(), nl=False)
+    for name, values in unread_values(loaded.network, seen, found).items():
+        variable = loaded.network[found.columns[name].variable]
+        shown = ", ".join(repr(x) for x in values[:8]) + (", ..." if len(values) > 8 else "")
+        typer.echo(f"# {name}: not understood: {shown}. Say under values: (numbers: thresholds:) which "
+                   f"of {', '.join(variable.states)} they are.")
     left = [n for n in source.names if n not in found.columns]
     if left:
         typer.echo(f"# Not understood: {', '.join(left)}")

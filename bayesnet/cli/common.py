@@ -18,12 +18,17 @@ from bayesnet.errors import BayesnetError
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from rich.table import Table
 
 #: The commands as people come to need them; what is not named comes last.
 NEEDED = (
     "diagnose", "why", "next", "attribute", "sure", "actions", "whatif", "interview", "cases",
     "plot", "serve", "score", "cohort", "simulate", "query", "model", "evaluate",
 )  # fmt: skip
+
+
+#: More columns than any table has.
+WIDEST = 10_000
 
 
 class _Needed(TyperGroup):
@@ -114,6 +119,22 @@ def print_json(data: Any) -> None:
 def console() -> Console:
     """Standard output, wrapped to the terminal."""
     return Console(highlight=False, soft_wrap=False)
+
+
+def print_whole(table: Table) -> bool:
+    """Print a table without cutting a word; False when the terminal is too narrow for that.
+
+    Where the output goes to a file or another program there is no width to keep to.
+    """
+    out = console()
+    needed = out.measure(table, options=out.options.update(max_width=WIDEST)).maximum
+    if out.is_terminal and needed > out.width:
+        return False
+    wide = Console(highlight=False, width=max(needed, out.width))
+    with wide.capture() as written:
+        wide.print(table)
+    print("\n".join(line.rstrip() for line in written.get().splitlines()))  # noqa: T201
+    return True
 
 
 @app.callback(invoke_without_command=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.markup import escape
@@ -19,6 +19,9 @@ from bayesnet.cli.common import (
     print_json,
 )
 
+if TYPE_CHECKING:
+    from bayesnet.model import DiagnosticModel
+
 __all__: list[str] = []
 
 OutputOption = Annotated[Path, typer.Option("--output", "-o", help="Folder for the new model.")]
@@ -29,7 +32,7 @@ OverwriteOption = Annotated[
 
 @app.command(
     epilog="Examples:  bayesnet fit clinic.csv -o clinic_model --learn prevalences --name 'Our clinic 2026'  |  "
-    "bayesnet fit clinic.parquet -o clinic_model --mapping clinic.yaml --strength 0.5 --intervals  |  "
+    "bayesnet fit clinic.parquet -o clinic_model --mapping clinic.yaml --strength 0.5 --intervals --all-failed  |  "
     "bayesnet diagnose patient.yaml --model clinic_model"
 )
 def fit(
@@ -46,9 +49,17 @@ def fit(
     keep: Annotated[list[str] | None, typer.Option(help="What stays as it is; may be repeated.")] = None,
     strength: Annotated[float, typer.Option(min=0, help="Weight of the old numbers; 1: their stated spread.")] = 1.0,
     weights: Annotated[str | None, typer.Option(help="Column with case or survey weights.")] = None,
+    all_failed: Annotated[
+        bool,
+        typer.Option("--all-failed", help="PT failed in all of these people (a table without a column for it)."),
+    ] = False,
     unselected: Annotated[
         bool, typer.Option("--unselected", help="These people were not selected for failed PT.")
     ] = False,
+    most_bad: Annotated[
+        float,
+        typer.Option(min=0, max=1, help="Learn nothing when more than this share of the rows cannot be read."),
+    ] = 0.5,
     name: Annotated[str | None, typer.Option(help="What to call the data; the file's name by default.")] = None,
     iterations: Annotated[int, typer.Option(min=1, help="The most steps of EM.")] = 200,
     intervals: Annotated[bool, typer.Option("--intervals", help="Also 95 % intervals (slow).")] = False,
@@ -61,15 +72,23 @@ def fit(
     """Learn the model's numbers from patients, the published numbers being the prior."""
     import bayesnet
     from bayesnet.cohort import read_mapping
+    from bayesnet.cohort.frame import usable_mapping
     from bayesnet.cohort.source import read_whole
 
+    if all_failed and unselected:
+        fail("--all-failed or --unselected: only one can be true")
     with clear_errors():
         empty_folder(output, overwrite)
         loaded = bayesnet.load(model)
         used = None if mapping is None else read_mapping(mapping, loaded.network)
         table, unreadable = read_whole(source)
+        if len(unreadable) > most_bad * (len(unreadable) + table.num_rows):
+            fail(f"{source}: {len(unreadable):,} of {len(unreadable) + table.num_rows:,} lines cannot be read, "
+                 f"so nothing was learned; the first: {next(iter(unreadable.values()))}")
+        meant = usable_mapping(loaded, table.column_names, used).columns.values()
+        _outcome_said(loaded, source, any(c.variable == loaded.outcome for c in meant), all_failed, unselected)
         new = loaded.fit(
-            table, errors="drop", learn=learn or "all", keep=keep or (), strength=strength,
+            table, errors="drop", most_bad=most_bad, learn=learn or "all", keep=keep or (), strength=strength,
             weights=weights, mapping=used, selected={} if unselected else None,
             name=name or source.stem, iterations=iterations, intervals=intervals, seed=seed,
             starts=starts, threads=jobs, progress=True,
@@ -81,9 +100,35 @@ def fit(
         print_json(learned.to_dict())
         return
     console().print(escape(str(learned)), soft_wrap=True)
+    if loaded.outcome is not None:
+        console().print(f"Taken for granted: {_assumed(loaded.network[loaded.outcome].name, learned.selected)}")
     if unreadable:
         console().print(f"{len(unreadable)} lines of the file cannot be read and were left out.")
     console().print(f"Written to {escape(str(output))}: bayesnet diagnose PATIENT.yaml --model {escape(str(output))}")
+
+
+def _outcome_said(
+    model: DiagnosticModel, source: Path, column: bool, all_failed: bool, unselected: bool
+) -> None:
+    """Refuse a table that leaves open in whom PT failed: what is learned depends on it."""
+    outcome = model.outcome
+    if outcome is None:
+        return
+    words = model.network[outcome].name
+    if column and all_failed:
+        fail(f"--all-failed: {source} has a column for {outcome}, which says it itself; leave one of them out")
+    if not column and not all_failed and not unselected:
+        fail(
+            f"{source} has no column for {outcome} ({words}). Add --all-failed if it is true of all of these "
+            "people, --unselected if they were not chosen for it, or such a column with "
+            f"{' and '.join(model.network[outcome].states)}"
+        )
+
+
+def _assumed(outcome: str, selected: str) -> str:
+    if selected:
+        return f"{outcome} in all of these people, who were seen because of it."
+    return f"nobody was chosen by whether {outcome[0].lower()}{outcome[1:]}."
 
 
 @app.command(

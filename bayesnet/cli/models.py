@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.markup import escape
+from rich.padding import Padding
 from rich.table import Table
 
 from bayesnet.cli.common import (
@@ -18,10 +19,17 @@ from bayesnet.cli.common import (
     model_app,
     own_folder,
     print_json,
+    print_whole,
     progress,
     write_figure,
 )
-from bayesnet.errors import did_you_mean
+from bayesnet.errors import CaseFileError, did_you_mean
+
+if TYPE_CHECKING:
+    from bayesnet.model import DiagnosticModel
+    from bayesnet.modelfile.reader import Parameter
+    from bayesnet.network import Network
+    from bayesnet.validation import Case
 
 __all__: list[str] = []
 
@@ -221,8 +229,16 @@ def write_card(
 
     with clear_errors():
         model = bayesnet.load(path)
-        read = read_cases(cases, model) if cases else shipped_cases(model)
-        further = () if cases else shipped_cases(model, "further")
+        read = read_cases(cases, model) if cases else []
+        further: list[Case] = []
+        if not cases:
+            try:
+                read, further = shipped_cases(model), shipped_cases(model, "further")
+            except CaseFileError:
+                typer.echo(
+                    "note: the shipped cases speak of other causes and findings than this model; name your "
+                    "own with --cases", err=True,
+                )
         if output is None:
             print(model_card(model, read, further=further), end="")  # noqa: T201
             return
@@ -234,60 +250,93 @@ def write_card(
             fail(f"cannot write {error.filename}: {error.strerror}")
 
 
-@model_app.command("show", epilog="Example:  bayesnet model show pt_failure fever")
+@model_app.command(
+    "show",
+    epilog="Examples:  bayesnet model show pt_failure fever  |  bayesnet model show --role cause",
+)
 def show_model(
     path: Annotated[str, typer.Argument(help="A model folder, or a shipped model's name.")] = (
         "pt_failure"
     ),
-    variable: Annotated[str | None, typer.Argument(help="Show this variable only.")] = None,
+    variable: Annotated[
+        str | None, typer.Argument(help="Show this variable only, by id or label.")
+    ] = None,
+    role: Annotated[
+        str | None, typer.Option(help="List these only: cause, context, history, test ...")
+    ] = None,
 ) -> None:
     """List the variables of a model, or everything about one: states, parents, numbers, studies."""
     import bayesnet
+    from bayesnet.diagnosis.naming import closest, known_as
 
-    out = console()
     with clear_errors():
         model = bayesnet.load(path)
-        network, document = model.network, model.document
+        network = model.network
         if variable is None:
-            table = Table(box=None, pad_edge=False)
-            for name in ("id", "role", "states", "kind", "parents"):
-                table.add_column(name)
-            for v in network.variables.values():
-                table.add_row(v.id, v.role, ", ".join(v.states), network.kind(v.id),
-                              ", ".join(network.parents(v.id)))
-            out.print(table)
+            _list_variables(network, role)
             return
-        if variable not in network:
-            fail(f"no variable {variable!r}.{did_you_mean(variable, network.variables)}")
-        v = network[variable]
-        out.print(f"[bold]{escape(v.name)}[/] ({v.id}), {v.role}, {v.group}")
-        if v.ask:
-            out.print(escape(v.ask))
-        if v.note:
-            out.print(f"[dim]{escape(v.note)}[/]")
-        for system, codes in v.codes.items():
-            out.print(f"{system}: {', '.join(codes)}")
-        marginal = model.posterior(variable)[variable]
-        out.print("Before anything is known: "
-                  + ", ".join(f"{s} {p:.4g}" for s, p in marginal.items()))
-        table = Table(title=f"\n{network.kind(v.id)}", box=None, pad_edge=False,
-                      title_justify="left")
-        for name in ("parameter", "value", "spread", "from"):
-            table.add_column(name)
-        cited: dict[str, str] = {}
-        for p in document.parameters:
-            if p.variable == variable:
-                cited |= {i: document.studies[i].citation for i in p.studies}
-                spread = "" if p.spread is None else (
-                    f"n = {p.spread:g}" if isinstance(p.spread, float) else
-                    f"{p.spread[0]:g}-{p.spread[1]:g}")
-                origin = "; ".join(filter(None, [", ".join(p.studies), p.expert]))
-                table.add_row(" ".join(p.key) or "prior", escape(_value(p.value)), spread,
-                              escape(origin))
-        out.print(table)
-        for id, citation in cited.items():
-            mark = "" if document.studies[id].was_read else " [from memory, not read]"
-            out.print(f"[dim]{id}  {escape(citation + mark)}[/]", soft_wrap=True)
+        id = known_as(network, variable)
+        if id is None:
+            hint = closest(network, network.variables, variable) or " bayesnet model show lists them."
+            fail(f"no variable {variable!r}.{hint}")
+        _show_variable(model, id)
+
+
+def _list_variables(network: Network, role: str | None) -> None:
+    roles = list(dict.fromkeys(v.role for v in network.variables.values()))
+    if role is not None and role not in roles:
+        fail(f"--role {role}: expected {', '.join(roles)}.{did_you_mean(role, roles)}")
+    listed = [v for v in network.variables.values() if role in (None, v.role)]
+    table = Table(box=None, pad_edge=False)
+    for name in ("id", "role", "states", "kind", "parents"):
+        table.add_column(name, no_wrap=True)
+    for v in listed:
+        table.add_row(v.id, v.role, ", ".join(v.states), network.kind(v.id), ", ".join(network.parents(v.id)))
+    if print_whole(table):
+        return
+    out = console()
+    for v in listed:
+        out.print(f"[bold]{v.id}[/]  [dim]{v.role}, {network.kind(v.id)}[/]")
+        lines = {"states": v.states, "parents": network.parents(v.id)}
+        for name, words in lines.items():
+            if words:
+                out.print(Padding(f"{name}: {escape(', '.join(words))}", (0, 0, 0, 4)))
+
+
+def _show_variable(model: DiagnosticModel, id: str) -> None:
+    out = console()
+    document, v = model.document, model.network[id]
+    out.print(f"[bold]{escape(v.name)}[/] ({v.id}), {v.role}, {v.group}")
+    if v.ask:
+        out.print(escape(v.ask))
+    if v.note:
+        out.print(f"[dim]{escape(v.note)}[/]")
+    for system, codes in v.codes.items():
+        out.print(f"{system}: {', '.join(codes)}")
+    marginal = model.posterior(id)[id]
+    out.print("Before anything is known: " + ", ".join(f"{s} {p:.4g}" for s, p in marginal.items()))
+    parameters = [p for p in document.parameters if p.variable == id]
+    table = Table(title=f"\n{model.network.kind(id)}", box=None, pad_edge=False, title_justify="left")
+    # An id is never cut; the words beside it wrap.
+    table.add_column("parameter", no_wrap=True, min_width=max((len(_key(p)) for p in parameters), default=0))
+    for name in ("value", "spread", "from"):
+        table.add_column(name, overflow="fold")
+    cited: dict[str, str] = {}
+    for p in parameters:
+        cited |= {i: document.studies[i].citation for i in p.studies}
+        spread = "" if p.spread is None else (
+            f"n = {p.spread:g}" if isinstance(p.spread, float) else f"{p.spread[0]:g}-{p.spread[1]:g}"
+        )
+        origin = "; ".join(filter(None, [", ".join(p.studies), p.expert]))
+        table.add_row(_key(p), escape(_value(p.value)), spread, escape(origin))
+    out.print(table)
+    for row, citation in cited.items():
+        mark = "" if document.studies[row].was_read else " [from memory, not read]"
+        out.print(f"[dim]{row}  {escape(citation + mark)}[/]", soft_wrap=True)
+
+
+def _key(parameter: Parameter) -> str:
+    return " ".join(parameter.key) or "prior"
 
 
 def _value(value: Any) -> str:

@@ -185,13 +185,15 @@ def query(
     """Exact posteriors of any network, given only the evidence."""
     import bayesnet
     from bayesnet.diagnosis.patient import read_patient
+    from bayesnet.model import DiagnosticModel
 
     with clear_errors():
         model = bayesnet.read_network(network)
         given = read_patient(evidence) if evidence is not None else {}
         posterior = model.posterior(variables or None, given)
     if as_json:
-        print_json({"network": model.name, **posterior.to_dict()})
+        said = {"disclaimer": model.disclaimer} if isinstance(model, DiagnosticModel) else {}
+        print_json({"network": model.name, **posterior.to_dict(), **said})
         return
     table = Table(box=None, pad_edge=False)
     table.add_column("variable")

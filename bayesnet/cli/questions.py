@@ -22,6 +22,7 @@ from bayesnet.cli.common import (
     progress,
     write_figure,
 )
+from bayesnet.diagnosis.naming import known_as
 from bayesnet.diagnosis.words import amount, parameter_words, percent
 
 if TYPE_CHECKING:
@@ -90,8 +91,7 @@ def _shown(
 
 def _id(network: Network, name: str) -> str:
     """The id of a variable that was named by its id or, as the tables show it, by its label."""
-    labels = {v.name.casefold(): v.id for v in network.variables.values()}
-    return name if name in network else labels.get(name.strip().casefold(), name)
+    return known_as(network, name) or name
 
 
 def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:
@@ -101,8 +101,15 @@ def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:
     ]
 
 
-def _footer(diagnosis: Diagnosis) -> None:
+def _footer(diagnosis: Diagnosis, columns: str = "") -> None:
+    """What the columns mean, and what the model is not."""
+    if columns:
+        console().print(f"[dim]{escape(columns)}[/]")
     console().print(f"[dim]{escape(diagnosis.model.disclaimer)}[/]")
+
+
+def _print_answer(diagnosis: Diagnosis, data: Mapping[str, Any]) -> None:
+    print_json({**data, "disclaimer": diagnosis.model.disclaimer})
 
 
 @app.command(epilog="Example:  bayesnet attribute --case wahl-2013 --without hep_nonadherence,kinesiophobia")
@@ -118,7 +125,14 @@ def attribute(
     top: Annotated[int, typer.Option(min=1, help="Causes to show.")] = 10,
     as_json: JsonFlag = False,
 ) -> None:
-    """Divide the failure among its causes: shares that add up, total effects, sufficiency."""
+    """Divide the failure among its causes: shares that add up, total effects, sufficiency.
+
+    share: the part of the failure that falls to the cause.
+    total effect: PT would have succeeded without it, and what it brings.
+    necessity: PT would have succeeded without its direct link to failure.
+    sufficiency: it would make PT fail where PT had succeeded without it.
+    posterior: the cause is present.
+    """
     with clear_errors():
         diagnosis = diagnosed(patient, case, model, scope)
         found = diagnosis.attribution
@@ -127,7 +141,7 @@ def attribute(
         joint = diagnosis.success_without(*names) if names else None
     if as_json:
         extra = {"without": names, "success_without": joint} if names else {}
-        print_json({**found.to_dict(), **extra})
+        _print_answer(diagnosis, {**found.to_dict(), **extra})
         return
     _shown(found.table, "Why PT failed", {
         "cause": lambda r: escape(network[r.cause].name),
@@ -158,12 +172,11 @@ def why(
     """What every finding says for and against a cause, in decibans."""
     with clear_errors():
         diagnosis = diagnosed(patient, case, model, scope)
-        network = diagnosis.model.network
-        found = diagnosis.why(_id(network, cause), _id(network, over) if over else None)
+        found = diagnosis.why(cause, over)
         if plot is not None:
             write_figure(found.plot, plot)
     if as_json:
-        print_json(found.to_dict())
+        _print_answer(diagnosis, found.to_dict())
         return
     console().print(escape(repr(found)))
     _footer(diagnosis)
@@ -184,12 +197,20 @@ def next_(
     top: Annotated[int, typer.Option(min=1, help="Findings to show.")] = 10,
     as_json: JsonFlag = False,
 ) -> None:
-    """What to ask, examine or test next."""
+    """What to ask, examine or test next.
+
+    bits (in JSON: information): uncertainty about the causes that it removes.
+    utility: what acting on the answer is expected to gain.
+    burden: what it costs to find out, in the same unit.
+    same decision: probability that the answer changes nothing in what to do.
+
+    Ranked by bits, or utility, for each unit of burden.
+    """
     with clear_errors():
         diagnosis = diagnosed(patient, case, model, scope)
         found = diagnosis.next(kind or None, by, _about(diagnosis.model, about))
     if as_json:
-        print_json(_records(found.head(top)))
+        _print_answer(diagnosis, {"findings": _records(found.head(top))})
         return
     network = diagnosis.model.network
     _shown(found, "What to find out next", {
@@ -200,7 +221,13 @@ def next_(
         "burden": lambda r: f"{r.burden:.2f}",
         "same\ndecision": lambda r: percent(r.same_decision),
     }, top)
-    _footer(diagnosis)
+    unit = diagnosis.model.pathways.unit
+    _footer(
+        diagnosis,
+        "bits: uncertainty about the causes that the answer removes; utility: what acting on it gains; "
+        f"burden: what it costs to find out{f' (both in {unit})' if unit else ''}; same decision: probability "
+        "that the answer changes nothing in what to do.",
+    )
 
 
 @app.command(epilog="Example:  bayesnet sure --case wahl-2013 --draws 1000 --seed 1")
@@ -222,9 +249,9 @@ def sure(
         diagnosis = diagnosed(patient, case, model, scope)
         intervals = diagnosis.intervals(draws, seed)
         network = diagnosis.model.network
-        sensitivity = diagnosis.sensitivity(_id(network, cause) if cause else None)
+        sensitivity = diagnosis.sensitivity(cause)
     if as_json:
-        print_json({"intervals": intervals.to_dict(), "sensitivity": sensitivity.to_dict()})
+        _print_answer(diagnosis, {"intervals": intervals.to_dict(), "sensitivity": sensitivity.to_dict()})
         return
     for group, (leader, p) in intervals.top.items():
         _shown(
@@ -268,8 +295,8 @@ def actions(
         paths = read_pathways(diagnosis.model, pathways) if pathways else diagnosis.model.pathways
         found, level = decide(diagnosis, paths), triage(diagnosis, paths)
     if as_json:
-        print_json({"triage": level.to_dict(), "unit": paths.unit,
-                    "actions": [a.to_dict() for a in found]})
+        _print_answer(diagnosis, {"triage": level.to_dict(), "unit": paths.unit,
+                                  "actions": [a.to_dict() for a in found]})
         return
     console().print(f"[bold]{escape(repr(level))}[/]\n")
     shown = [a for a in found if every or a.worthwhile]
@@ -291,6 +318,7 @@ def actions(
     if len(shown) < len(found):
         console().print(f"[dim]{len(found) - len(shown)} other actions are not worth their cost on what is "
                         "known (--all shows them)[/]")
+    _footer(diagnosis)
 
 
 @app.command(epilog="Example:  bayesnet whatif --case wahl-2013 --set fever=present --do kinesiophobia=absent")
@@ -319,7 +347,7 @@ def whatif(
         seen = diagnosis.what_if(**changes[0]) if set_ else None
         forced = diagnosis.do(**changes[1]) if do else None
     if as_json:
-        print_json({
+        _print_answer(diagnosis, {
             **({"observed": _records(seen)} if seen is not None else {}),
             **({"forced": _records(forced)} if forced is not None else {}),
         })

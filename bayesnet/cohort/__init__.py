@@ -2,9 +2,10 @@
 
 from bayesnet.cohort.encode import Encoded, encode
 from bayesnet.cohort.frame import diagnose_frame
-from bayesnet.cohort.mapping import ColumnMapping, read_mapping, suggest_mapping
+from bayesnet.cohort.mapping import ColumnMapping, read_mapping
 from bayesnet.cohort.simulate import simulate
 from bayesnet.cohort.stream import Scored, score
+from bayesnet.cohort.suggest import suggest_mapping
 
 __all__ = [
     "ColumnMapping",

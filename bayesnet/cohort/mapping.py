@@ -15,7 +15,6 @@ Several columns may name one variable; where they differ the row is refused, unl
 
 from __future__ import annotations
 
-import difflib
 import math
 import os
 import re
@@ -24,13 +23,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from bayesnet.cohort.codes import code_text, is_missing_code, state_like
 from bayesnet.errors import CohortError, Problem, did_you_mean
 from bayesnet.inference import likelihood_of
 from bayesnet.modelfile.source import read_yaml
 from bayesnet.network import Network, Variable
 from bayesnet.network.factor import FloatArray
 
-__all__ = ["NOT_KNOWN", "Column", "ColumnMapping", "default_mapping", "read_mapping", "suggest_mapping"]
+__all__ = ["NOT_KNOWN", "Column", "ColumnMapping", "default_mapping", "read_mapping"]
 
 #: Words for "not known", unless a variable has such a state.
 NOT_KNOWN = ("", "na", "n/a", "nan", "null", "none", "nil", "unknown", "missing", "not known", "?")
@@ -39,8 +39,6 @@ _COMPARE: Mapping[str, Callable[[float, float], bool]] = {
     ">=": lambda x, y: x >= y, "<=": lambda x, y: x <= y, ">": lambda x, y: x > y,
     "<": lambda x, y: x < y, "=": lambda x, y: x == y, "==": lambda x, y: x == y,
 }
-#: Two names are alike from this share of common letters (difflib's ratio).
-ALIKE = 0.75
 
 
 @dataclass(frozen=True)
@@ -80,7 +78,15 @@ class Column:
         """
         if isinstance(value, str):
             value = value.strip()
-        text = _text(value)
+        text = code_text(value)
+        try:
+            return self._of(variable, value, text, not_known)
+        except ValueError as error:
+            raise ValueError(self._instead(variable, text) or str(error)) from error
+
+    def _of(
+        self, variable: Variable, value: Any, text: str, not_known: Sequence[str]
+    ) -> FloatArray | None:
         if text in self.values:
             value = self.values[text]
             return likelihood_of(variable, value)
@@ -105,6 +111,19 @@ class Column:
             if all(_COMPARE[op](number, y) for op, y in bounds):
                 return likelihood_of(variable, state)
         raise ValueError(f"{number:g} is within no threshold ({', '.join(self.thresholds)})")
+
+    def _instead(self, variable: Variable, text: str) -> str:
+        """What to write for a code that is refused, where that can be guessed."""
+        state = None if self._is_numeric or "|" in text else state_like(variable, text)
+        if state is not None:
+            right = state if isinstance(state, str) else "|".join(state)
+            return f"{text!r} is not a state: write {right!r}, or a mapping file (bayesnet cohort map)"
+        if is_missing_code(text):
+            return (
+                f"{text!r} is not a value: leave the cell empty where it is not known, or list it "
+                "under not_known in a mapping file (bayesnet cohort map)"
+            )
+        return ""
 
     @property
     def _is_numeric(self) -> bool:
@@ -153,12 +172,6 @@ class ColumnMapping:
         return yaml.safe_dump(data, sort_keys=False, allow_unicode=True, width=100)
 
 
-def _text(value: Any) -> str:
-    if isinstance(value, float) and value.is_integer():
-        return str(int(value))
-    return str(value)
-
-
 def default_mapping(network: Network, names: Iterable[str]) -> ColumnMapping:
     """Columns named by variable ids, or `finding__state` for the likelihood of a state."""
     found: dict[str, Column] = {}
@@ -204,7 +217,7 @@ def read_mapping(path: str | os.PathLike[str], network: Network) -> ColumnMappin
             problems.append(Problem(f"{name}: {error}", where))
     if problems:
         raise CohortError(problems)
-    words = tuple(_text(x) for x in data.get("not_known") or ())
+    words = tuple(code_text(x) for x in data.get("not_known") or ())
     return ColumnMapping(columns, words)
 
 
@@ -230,7 +243,7 @@ def _column(entry: Any, network: Network) -> Column:
     values = {}
     for code, value in (entry.get("values") or {}).items():
         likelihood_of(variable, value)
-        values[_text(code)] = value
+        values[code_text(code)] = value
     numbers = {}
     for key in ("scale", "offset"):
         x = entry.get(key, 1.0 if key == "scale" else 0.0)
@@ -254,64 +267,3 @@ def _bounds(text: str) -> tuple[tuple[str, float], ...]:
             raise ValueError(f"threshold {text!r}: expected such as '>= 38' or '>= 20, < 38'")
         found.append((match[1], float(match[2])))
     return tuple(found)
-
-
-def suggest_mapping(network: Network, columns: Mapping[str, Sequence[Any]]) -> ColumnMapping:
-    """A mapping proposed from the names of columns and some of their values.
-
-    Parameters
-    ----------
-    network : Network
-    columns : mapping name -> sequence
-        Distinct values of each column; a few hundred are enough.
-
-    Returns
-    -------
-    ColumnMapping
-        Columns whose name is alike a variable's id or label (difflib's ratio of at least 0.75), with
-        codes brought to states where they are alike. To be read and corrected by a person.
-    """
-    names = {_plain(v.id): v.id for v in network.variables.values()}
-    names |= {_plain(v.name): v.id for v in network.variables.values() if v.label}
-    found: dict[str, Column] = {}
-    for column, seen in columns.items():
-        direct = default_mapping(network, [column]).columns
-        if direct:
-            found |= direct
-            continue
-        close = difflib.get_close_matches(_plain(column), names, 1, ALIKE)
-        if not close:
-            continue
-        variable = network[names[close[0]]]
-        values: dict[str, Any] = {}
-        fits = 0
-        for value in seen:
-            try:
-                fits += Column(variable.id).likelihood(variable, value, ()) is not None
-            except ValueError:
-                state = _state_like(variable, _text(value))
-                if state:
-                    values[_text(value)] = state
-        if fits or values:
-            found[column] = Column(variable.id, values=values)
-    return ColumnMapping(found)
-
-
-def _plain(text: str) -> str:
-    return re.sub(r"[^a-z0-9]+", " ", text.lower()).strip()
-
-
-_PRESENT = ("1", "yes", "y", "true", "pos", "positive", "present")
-_ABSENT = ("0", "no", "n", "false", "neg", "negative", "absent", "normal")
-
-
-def _state_like(variable: Variable, text: str) -> str | None:
-    word = _plain(text)
-    if len(variable) == 2 and word in _PRESENT + _ABSENT:
-        return variable.states[int(word in _PRESENT)]
-    initials = [s for s in variable.states if len(word) == 1 and s.startswith(word)]
-    if len(initials) == 1:
-        return initials[0]
-    plain = {_plain(s): s for s in variable.states}
-    close = difflib.get_close_matches(word, plain, 1, ALIKE)
-    return plain[close[0]] if close else None

@@ -60,7 +60,8 @@ def simulate(
         Share of cells left empty, completely at random: one number; or by variable id or role
         (`{"test": 0.9, "history": 0.2}`), an id before its role. What is `given` is never missing.
     hidden : bool
-        Add causes, mechanisms and the outcome: the truth that the posteriors are about.
+        Add causes and mechanisms: the truth that the posteriors are about. The outcome is always
+        there, and whole unless `missing` names it: without it PT would be taken to have failed in all.
     progress : callable, optional
         Called with the number of patients drawn.
 
@@ -83,14 +84,14 @@ def simulate(
     share = _shares(network, missing)
     rng = np.random.default_rng(seed)
     states = draw_patients(model, int(n), rng, vectors, progress)
-    secret = ("cause", "mechanism", "outcome")
+    secret = ("cause", "mechanism")
     data: dict[str, Any] = {}
     categories: Any = pd.Categorical
     for v in network.variables:
         if network[v].role in secret and not hidden and v not in vectors:
             continue
         code = states[v]
-        if network[v].role not in secret and v not in vectors and share[v] > 0:
+        if v not in vectors and network[v].role not in secret and share[v] > 0:
             code = np.where(rng.random(n, dtype=np.float32) < share[v], np.int8(-1), code)
         data[v] = categories.from_codes(code, list(network[v].states))
     return pd.DataFrame(data)
@@ -98,7 +99,7 @@ def simulate(
 
 def _shares(network: Network, missing: float | Mapping[str, float]) -> dict[str, float]:
     if not isinstance(missing, Mapping):
-        missing = dict.fromkeys(network.variables, missing)
+        missing = {v: missing for v, x in network.variables.items() if x.role != "outcome"}
     roles = {v.role for v in network.variables.values()}
     for key, x in missing.items():
         if key not in network and key not in roles:

@@ -36,6 +36,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bayesnet.diagnosis.counterfactual import TwinNetwork
+from bayesnet.diagnosis.naming import where_listed
 from bayesnet.diagnosis.necessity import necessity
 from bayesnet.errors import EvidenceError, did_you_mean
 from bayesnet.inference import likelihoods_of
@@ -210,7 +211,9 @@ def success_without(diagnosis: Diagnosis, sets: Iterable[Iterable[str]]) -> list
     unknown = sorted({c for s in listed for c in s} - set(twin.players))
     if unknown:
         raise EvidenceError(
-            [f"no cause {c!r} that leads to failure.{did_you_mean(c, twin.players)}" for c in unknown]
+            [f"no cause {c!r} that leads to failure."
+             f"{did_you_mean(c, twin.players) or where_listed(twin.players)}"
+             for c in unknown]
         )
     rows = [_failure(twin, vectors), _mended(twin, vectors, ())]
     rows += [_mended(twin, vectors, s) for s in listed]

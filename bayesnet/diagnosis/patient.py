@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,6 +12,9 @@ from typing import Any
 from bayesnet.errors import EvidenceError, Problem
 
 __all__ = ["parse_json", "parse_patient", "read_patient"]
+
+#: Whoever quotes the first key means JSON; `{age: 54}` is YAML in its flow style.
+_JSON = re.compile(r"\s*\{\s*[\"}]")
 
 
 def read_patient(path: str) -> dict[str, Any]:
@@ -36,15 +40,7 @@ def read_patient(path: str) -> dict[str, Any]:
 def parse_patient(raw: bytes | str, name: str) -> dict[str, Any]:
     """Like `read_patient`, from text."""
     text = _decoded(raw, name)
-    if text.lstrip()[:1] == "{":
-        data = parse_json(text, name)
-    else:
-        from bayesnet.modelfile.source import parse_yaml
-
-        source = parse_yaml(text, name)
-        if source.problems:
-            raise EvidenceError(source.problems)
-        data = source.data
+    data = parse_json(text, name) if _JSON.match(text) else _yaml(text, name)
     if data is None:
         data = {}
     if not isinstance(data, dict):
@@ -60,6 +56,15 @@ def parse_patient(raw: bytes | str, name: str) -> dict[str, Any]:
             )
         data = {**data["findings"], **tests}
     return data
+
+
+def _yaml(text: str, name: str) -> Any:
+    from bayesnet.modelfile.source import parse_yaml
+
+    source = parse_yaml(text, name)
+    if source.problems:
+        raise EvidenceError(source.problems)
+    return source.data
 
 
 def _decoded(raw: bytes | str, name: str) -> str:

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from bayesnet.diagnosis.naming import cause_id, known_as
 from bayesnet.diagnosis.necessity import necessity, outcome_links
 from bayesnet.diagnosis.ranking import rank_key
 from bayesnet.diagnosis.routes import Routes
 from bayesnet.diagnosis.words import alarm_words, percent, ratio
-from bayesnet.errors import did_you_mean
+from bayesnet.errors import EvidenceError, did_you_mean
 from bayesnet.inference import Findings, likelihoods_of
 from bayesnet.network import NoisyMax
 from bayesnet.network.factor import FloatArray
@@ -139,10 +140,15 @@ class Diagnosis:
     log_evidence: float
 
     def __getitem__(self, cause: str) -> CauseResult:
-        for result in self.results:
-            if result.cause == cause:
-                return result
-        raise KeyError(f"no cause {cause!r}.{did_you_mean(cause, [r.cause for r in self.results])}")
+        """One cause, by id or label."""
+        by_id = {r.cause: r for r in self.results}
+        try:
+            return by_id[cause] if cause in by_id else by_id[self._cause(cause)]
+        except EvidenceError as error:
+            raise KeyError(str(error)) from None
+
+    def _cause(self, name: str) -> str:
+        return cause_id(self.model.network, self.model.causes, name)
 
     @cached_property
     def causes(self) -> pd.DataFrame:
@@ -229,14 +235,18 @@ class Diagnosis:
         """P(PT would have succeeded had all of `causes` been absent | findings, PT failed)."""
         from bayesnet.diagnosis.attribution import success_without
 
-        named = [v for c in causes for v in ([c] if isinstance(c, str) else c)]
+        named = [
+            known_as(self.model.network, v, self.model.causes) or v
+            for c in causes for v in ([c] if isinstance(c, str) else c)
+        ]
         return success_without(self, [named])[0]
 
     def why(self, cause: str, over: str | None = None) -> Explanation:
         """Why this cause, or why it rather than another (see `bayesnet.diagnosis.explanation`)."""
         from bayesnet.diagnosis.explanation import contrast, explain
 
-        return explain(self, cause) if over is None else contrast(self, cause, over)
+        asked = self._cause(cause)
+        return explain(self, asked) if over is None else contrast(self, asked, self._cause(over))
 
     def intervals(self, n: int = 1000, seed: int = 0, level: float = 0.95) -> Intervals:
         """Credible intervals over draws of all parameters (`bayesnet.diagnosis.uncertainty`)."""
@@ -248,7 +258,7 @@ class Diagnosis:
         """How one cause's posterior moves with every parameter."""
         from bayesnet.diagnosis.sensitivity import sensitivity
 
-        return sensitivity(self, cause)
+        return sensitivity(self, None if cause is None else self._cause(cause))
 
     @cached_property
     def routes(self) -> Routes:
@@ -264,7 +274,8 @@ class Diagnosis:
         """What to ask, examine or test next (see `bayesnet.diagnosis.information`)."""
         from bayesnet.diagnosis.information import next_findings, worth_asking
 
-        return worth_asking(next_findings(self, kinds, by, causes))
+        about = None if causes is None else [self._cause(c) for c in causes]
+        return worth_asking(next_findings(self, kinds, by, about))
 
     def what_if(self, findings: Findings | None = None, /, **more: Any) -> pd.DataFrame:
         """The causes beside those of the same patient with other findings.
@@ -296,7 +307,7 @@ class Diagnosis:
         """
         from bayesnet.diagnosis.whatif import forced
 
-        return forced(self, {**(causes or {}), **more})
+        return forced(self, {self._cause(c): x for c, x in {**(causes or {}), **more}.items()})
 
     @cached_property
     def actions(self) -> pd.DataFrame:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
 
 __all__ = ["encode_frame", "log_probability", "rows_seen", "with_selection"]
 
+#: Reasons that an error names when too many rows cannot be read.
+MOST_REASONS = 5
+
 
 def encode_frame(
     network: Network,
@@ -27,6 +31,7 @@ def encode_frame(
     weights: str | Iterable[float] | None = None,
     mapping: ColumnMapping | None = None,
     drop_bad: bool = False,
+    most_bad: float = 1.0,
 ) -> tuple[EncodedRows, dict[int, str]]:
     """Rows for `expected_counts` from a table with one patient a row.
 
@@ -40,6 +45,8 @@ def encode_frame(
     mapping : ColumnMapping, optional
     drop_bad : bool
         Rows that are not understood count for nobody, instead of being an error.
+    most_bad : float
+        The largest share of the rows that may be left out so.
 
     Returns
     -------
@@ -67,9 +74,14 @@ def encode_frame(
     known = {c.variable for c in used.columns.values()}
     variables = tuple(v for v in network.variables if v in known)
     encoded = encode(network, variables, factors(0, rows), rows, used)
-    problems = [Problem(said, f"row {row}") for row, said in sorted(encoded.bad.items())]
-    if problems and (not drop_bad or len(problems) == rows):
-        raise CohortError(problems)
+    if encoded.bad and not drop_bad:
+        raise CohortError([Problem(said, f"row {row}") for row, said in sorted(encoded.bad.items())])
+    if encoded.bad and (len(encoded.bad) == rows or len(encoded.bad) > most_bad * rows):
+        reasons = Counter(encoded.bad.values()).most_common(MOST_REASONS)
+        raise CohortError(["\n".join([
+            f"{len(encoded.bad):,} of {rows:,} rows cannot be read, so nothing was learned; most often:",
+            *(f"  - {count:,} x {said}" for said, count in reasons),
+        ])])
     dropped = list(encoded.bad)
     people[dropped] = 0.0
     found = _rows(network, variables, encoded, people)

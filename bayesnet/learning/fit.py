@@ -19,7 +19,7 @@ from bayesnet.learning.data import encode_frame, rows_seen, with_selection
 from bayesnet.learning.em import Patients, Progress, Trace, climb
 from bayesnet.learning.information import learned_intervals
 from bayesnet.learning.local import Local, local_of, parameters_of
-from bayesnet.learning.rewrite import changed_numbers, network_of, values_of
+from bayesnet.learning.rewrite import changed_numbers, derived, network_of, values_of
 from bayesnet.learning.selection import LearningError, chosen_parameters, label_of
 from bayesnet.modelfile.reader import Parameter
 from bayesnet.network import Network, OddsRatio, Variable
@@ -164,6 +164,7 @@ def fit(
     mapping: ColumnMapping | None = None,
     selected: Mapping[str, Any] | None = None,
     errors: str = "raise",
+    most_bad: float = 1.0,
     name: str = "local data",
     iterations: int = 200,
     tolerance: float = 1e-6,
@@ -200,6 +201,8 @@ def fit(
     errors : str
         `raise`: a row that is not understood is an error that lists all of them; `drop`: such rows
         are left out and counted.
+    most_bad : float
+        With `drop`: it is an error when more than this share of the rows would be left out, or all.
     name : str
         What to call the data; cited by the parameters they changed.
     iterations, tolerance
@@ -233,7 +236,7 @@ def fit(
     learned = chosen_parameters(network, parameters, learn, keep)
     if errors not in ("raise", "drop"):
         raise LearningError(f"errors={errors!r}: expected raise or drop")
-    rows, bad = encode_frame(network, data, weights, mapping, drop_bad=errors == "drop")
+    rows, bad = encode_frame(network, data, weights, mapping, drop_bad=errors == "drop", most_bad=most_bad)
     given = _selection(model, selected, rows)
     columns = mapping.columns if mapping is not None else network.variables
     named = {weights} if isinstance(weights, str) else set()
@@ -415,8 +418,8 @@ def _rebuilt(
             spread=_new_spread(p, row, strength),
             note=" ".join(x for x in (p.note, f"Learned from {report.source}.") if x),
         ))
-    made = replace(
-        document, network=network, parameters=tuple(parameters), added=(*document.added, study)
+    made: Any = derived(
+        document, "fitted", network=network, parameters=tuple(parameters), added=(*document.added, study),
     )
     return type(model)(made, learning=report)
 

@@ -16,7 +16,7 @@ import numpy as np
 
 from bayesnet.errors import EvidenceError, Problem, did_you_mean
 from bayesnet.inference import compile_program, likelihoods_of, run, stack_rows
-from bayesnet.learning.rewrite import values_of
+from bayesnet.learning.rewrite import derived, values_of
 from bayesnet.learning.selection import LearningError, label_of
 from bayesnet.modelfile.reader import Parameter
 from bayesnet.network import (
@@ -254,7 +254,7 @@ def _rebuilt(
             )
             if changed else p
         )
-    made = replace(
-        document, network=network, parameters=tuple(parameters), added=(*document.added, study)
+    made: Any = derived(
+        document, "recalibrated", network=network, parameters=tuple(parameters), added=(*document.added, study),
     )
     return type(model)(made)

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from bayesnet.learning.local import Local, OddsRatioLocal, conditional_mix
 from bayesnet.learning.selection import label_of
-from bayesnet.modelfile.reader import Parameter
+from bayesnet.modelfile.reader import ModelDocument, Parameter
 from bayesnet.modelfile.writer import variable_block
 from bayesnet.network import Network, OddsRatio
 
-__all__ = ["changed_numbers", "network_of", "value_of", "values_of"]
+__all__ = ["changed_numbers", "derived", "network_of", "value_of", "values_of"]
 
 
 def network_of(network: Network, locals_: Mapping[str, Local]) -> Network:
@@ -35,6 +36,24 @@ def network_of(network: Network, locals_: Mapping[str, Local]) -> Network:
         rate = np.where(x.held[:, None], x.base.prevalence, made.prevalence)
         new = new.replace({v: OddsRatio(made.parents, rate, made.odds_ratios, made.by)})
     return new
+
+
+def derived(document: ModelDocument, how: str, **changed: Any) -> ModelDocument:
+    """The document with other numbers, and a version that says so: `0.1.0+fitted`.
+
+    Parameters
+    ----------
+    document : ModelDocument
+    how : str
+        `fitted` or `recalibrated`; joins those of before (`0.1.0+fitted.recalibrated`).
+    **changed
+        Fields of the document.
+    """
+    version = document.manifest.version
+    marked = f"{version}{'.' if '+' in version else '+'}{how}"
+    return replace(
+        document, manifest=document.manifest.model_copy(update={"version": marked}), **changed
+    )
 
 
 def value_of(block: Mapping[str, Any], kind: str, key: Sequence[str]) -> Any:

@@ -30,6 +30,7 @@ __all__ = ["variable_block", "write_model"]
 #: Beside a model whose parameters were learned: the evidence table, and the data.
 STUDIES_FILE = "studies.csv"
 PATHWAYS_FILE = "pathways.yaml"
+PUBLISHED_FILE = "published.yaml"
 _Sources = Mapping[tuple[str, ...], Parameter]
 
 
@@ -43,7 +44,8 @@ def write_model(document: ModelDocument, folder: str | os.PathLike[str]) -> Path
     folder : path
         Made if it does not exist. The evidence table is referred to, not copied, unless parameters
         were learned: then it is written beside the model, with a row for the data. A
-        pathways file and an elimination order are copied.
+        pathways file, an elimination order and published results to compare with are copied; what
+        was written about the old numbers (card notes, real patients) is not.
 
     Returns
     -------
@@ -72,7 +74,7 @@ def write_model(document: ModelDocument, folder: str | os.PathLike[str]) -> Path
         table = (document.folder / document.manifest.studies).resolve()
         manifest["studies"] = os.path.relpath(table, root.resolve())
     (root / "model.yaml").write_text(_dump(manifest), encoding="utf-8")
-    for name in (ORDER_FILE, PATHWAYS_FILE):
+    for name in (ORDER_FILE, PATHWAYS_FILE, PUBLISHED_FILE):
         source = document.folder / name
         if source.exists() and not (root / name).exists():
             shutil.copyfile(source, root / name)

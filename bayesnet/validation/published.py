@@ -172,6 +172,12 @@ def read_published(model: DiagnosticModel, path: str | os.PathLike[str] | None =
         With every problem, each with file and line.
     """
     file = Path(path) if path is not None else model.document.folder / FILE
+    if path is None and not file.exists():
+        raise ModelFileError([Problem(
+            f"there is no {FILE} beside the model, so there are no published results to compare it with; "
+            "write one (CONTRIBUTING.md) or copy it from the model this one was made from",
+            os.fspath(model.document.folder),
+        )])
     try:
         source = read_yaml(file, os.fspath(file))
     except OSError as error:

@@ -1,0 +1,78 @@
+"""What a person calls a variable: its id, or the label that tables and figures show."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from bayesnet.errors import EvidenceError, did_you_mean
+from bayesnet.network import Network
+
+__all__ = ["cause_id", "closest", "known_as", "where_listed"]
+
+#: So many causes are listed in an error; of more, it says where the list is.
+FEW = 8
+
+
+def known_as(network: Network, name: str, among: Iterable[str] | None = None) -> str | None:
+    """The id of the variable that is called so, or None.
+
+    Parameters
+    ----------
+    network : Network
+    name : str
+        An id or a label, in small or capital letters.
+    among : iterable of str, optional
+        Ids that may be meant; all by default.
+
+    Raises
+    ------
+    EvidenceError
+        When several variables have this label.
+    """
+    ids = list(network.variables if among is None else among)
+    if name in ids:
+        return name
+    plain = _plain(name)
+    if plain in map(_plain, ids):
+        return next(id for id in ids if _plain(id) == plain)
+    meant = [id for id in ids if _plain(network[id].name) == plain]
+    if len(meant) > 1:
+        raise EvidenceError([f"{name!r} is the label of several: write {' or '.join(meant)}"])
+    return meant[0] if meant else None
+
+
+def cause_id(network: Network, causes: Iterable[str], name: str) -> str:
+    """The id of the cause that is called so.
+
+    Raises
+    ------
+    EvidenceError
+        When there is none, with the id that was probably meant, or where the list is.
+    """
+    ids = list(causes)
+    found = known_as(network, name, ids)
+    if found is not None:
+        return found
+    other = known_as(network, name)
+    if other is not None:
+        role = network[other].role
+        raise EvidenceError([f"no cause {name!r}: {other} is a {role} variable.{where_listed(ids)}"])
+    raise EvidenceError([f"no cause {name!r}.{closest(network, ids, name) or where_listed(ids)}"])
+
+
+def closest(network: Network, among: Iterable[str], name: str) -> str:
+    """`" Did you mean ...?"` with the ids whose id or label is like `name`, or an empty string."""
+    labels = {network[id].name: id for id in among}
+    return did_you_mean(name, [*labels.values(), *labels], ids=labels)
+
+
+def where_listed(causes: Iterable[str]) -> str:
+    """The causes, or where they are listed, as the end of an error."""
+    ids = list(causes)
+    if len(ids) <= FEW:
+        return f" Causes: {', '.join(ids)}."
+    return " bayesnet model show --role cause lists the causes."
+
+
+def _plain(text: str) -> str:
+    return " ".join(str(text).casefold().replace("_", " ").replace("-", " ").split())

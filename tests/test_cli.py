@@ -194,6 +194,17 @@ def test_tables_fit_a_narrow_terminal(command, headings):
     assert set(done.stdout.split()) <= wide
 
 
+def test_how_often_triage_alarms():
+    done = run("model", "alarms", "--patients", "500", "--most", "5")
+    assert done.returncode == 0, done.stderr
+    rows = {line[:15].strip(): line.split() for line in done.stdout.splitlines()}
+    assert rows["Everybody"][1:4] == ["100", "%", "50"]
+    assert rows["what they have"][-3:] == ["emergency", "urgent", "routine"]
+    data = json.loads(run("model", "alarms", "--patients", "500", "--most", "5", "--json").stdout)
+    assert [g["cause"] for g in data["groups"]][::len(data["groups"]) - 1] == ["everybody", "none"]
+    assert "Not a medical device" in data["disclaimer"]
+
+
 def test_causes_are_named_by_label_too():
     by_id, by_label = (
         run("why", name, "--case", "wahl-2013", "--over", "depression", "--json").stdout

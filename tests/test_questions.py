@@ -144,6 +144,25 @@ def test_a_cause_given_as_a_finding_leaves_nothing_to_the_others(model):
     assert "nan" not in f"{why!r}{why._repr_html_()}"
 
 
+def test_findings_that_repeat_each_other_are_shown_as_one(model):
+    """Each says little with the others known; what they say at once heads them."""
+    given = {"rest_response": "worse", "exercise_response": "better", "night_pain": True, "sex": "male"}
+    cause = "axial_spondyloarthritis"
+    why = model.diagnose(given).why(cause)
+    without = model.diagnose({"sex": "male"})[cause].posterior
+    expected = bans(why.posterior / (1 - why.posterior) / (without / (1 - without)))
+    lines = repr(why).splitlines()
+    head = next(i for i, line in enumerate(lines) if "together, by way of inflammatory pain" in line)
+    assert float(lines[head].split()[0]) == pytest.approx(expected, abs=0.05)
+    members = [line for line in lines if line.startswith(" " * 12)]
+    assert members == lines[head + 1 : head + 4]
+    assert [float(m.split()[0]) for m in members] == sorted((float(m.split()[0]) for m in members), reverse=True)
+    assert sum(float(m.split()[0]) for m in members) < 0.9 * expected
+    page = why._repr_html_()
+    assert page.count("<tr>") == 1 + 1 + 4
+    assert "together, by way of inflammatory pain" in page
+
+
 def test_unknown_causes_are_named(small):
     result = small.diagnose(EVIDENCE)
     with pytest.raises(EvidenceError, match=r"no cause 'narow'\. Did you mean narrow"):

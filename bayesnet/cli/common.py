@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -17,6 +18,7 @@ from typer.core import TyperGroup
 from bayesnet.errors import BayesnetError
 
 if TYPE_CHECKING:
+    import pandas as pd
     from matplotlib.axes import Axes
     from rich.table import Table
 
@@ -114,6 +116,14 @@ def write_figure(draw: Callable[[], Axes], path: Path) -> None:
 def print_json(data: Any) -> None:
     """Indented JSON on standard output."""
     sys.stdout.write(json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """The rows of a table for JSON, which has no NaN."""
+    return [
+        {str(k): None if isinstance(x, float) and math.isnan(x) else x for k, x in r.items()}
+        for r in frame.to_dict("records")
+    ]
 
 
 def console() -> Console:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.console import Console
 from rich.markup import escape
 from rich.padding import Padding
 from rich.table import Table
@@ -21,6 +22,7 @@ from bayesnet.cli.common import (
     print_json,
     print_whole,
     progress,
+    records,
     write_figure,
 )
 from bayesnet.errors import CaseFileError, did_you_mean
@@ -120,6 +122,44 @@ def calibrate_model(
                 s.parameter.variable, state, ", ".join(background.without) or "-", f"{rate:.3g}",
                 f"{s.rates[state]:.3g}", f"{s.before[state]:.3g}", f"{s.after[state]:.3g}",
             )
+    console().print(table)
+
+
+@model_app.command(
+    "alarms", epilog="Example:  bayesnet model alarms pt_failure --patients 20000 --seed 1"
+)
+def alarms(
+    path: Annotated[str, typer.Argument(help="A model folder, or a shipped model's name.")] = (
+        "pt_failure"
+    ),
+    patients: Annotated[int, typer.Option(min=1, help="Simulated people to draw.")] = 60_000,
+    most: Annotated[int, typer.Option(min=1, help="Of one cause, ask about the first so many.")] = 300,
+    seed: Annotated[int, typer.Option(help="Same seed, same people.")] = 0,
+    as_json: JsonFlag = False,
+) -> None:
+    """How often triage alarms, by what a simulated patient has.
+
+    Therapy failed in all of them, every question was asked, every sign looked for, no test done.
+    It shows what rules and utilities do if the model is right, not whether it is.
+    """
+    import bayesnet
+    from bayesnet.diagnosis.pathways import LEVELS
+    from bayesnet.diagnosis.words import percent
+    from bayesnet.validation.alarms import alarm_rates
+
+    with clear_errors():
+        model = bayesnet.load(path)
+        with Console(stderr=True).status("Drawing and asking patients"):
+            found = alarm_rates(model, patients, most, seed)
+    if as_json:
+        print_json({"groups": records(found), "disclaimer": model.disclaimer})
+        return
+    table = Table(box=None, pad_edge=False)
+    table.add_column("what they have")
+    for name in ("of all", "patients", *LEVELS):
+        table.add_column(name, justify="right")
+    for r in found.to_dict("records"):
+        table.add_row(escape(r["label"]), percent(r["drawn"]), str(r["patients"]), *(percent(r[x]) for x in LEVELS))
     console().print(table)
 
 

@@ -20,6 +20,7 @@ from bayesnet.cli.common import (
     fail,
     print_json,
     progress,
+    records,
     write_figure,
 )
 from bayesnet.diagnosis.naming import known_as
@@ -92,13 +93,6 @@ def _shown(
 def _id(network: Network, name: str) -> str:
     """The id of a variable that was named by its id or, as the tables show it, by its label."""
     return known_as(network, name) or name
-
-
-def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:
-    return [
-        {str(k): None if isinstance(x, float) and math.isnan(x) else x for k, x in r.items()}
-        for r in frame.to_dict("records")
-    ]
 
 
 def _footer(diagnosis: Diagnosis, columns: str = "") -> None:
@@ -210,7 +204,7 @@ def next_(
         diagnosis = diagnosed(patient, case, model, scope)
         found = diagnosis.next(kind or None, by, _about(diagnosis.model, about))
     if as_json:
-        _print_answer(diagnosis, {"findings": _records(found.head(top))})
+        _print_answer(diagnosis, {"findings": records(found.head(top))})
         return
     network = diagnosis.model.network
     _shown(found, "What to find out next", {
@@ -348,8 +342,8 @@ def whatif(
         forced = diagnosis.do(**changes[1]) if do else None
     if as_json:
         _print_answer(diagnosis, {
-            **({"observed": _records(seen)} if seen is not None else {}),
-            **({"forced": _records(forced)} if forced is not None else {}),
+            **({"observed": records(seen)} if seen is not None else {}),
+            **({"forced": records(forced)} if forced is not None else {}),
         })
         return
     if seen is not None:
@@ -366,7 +360,12 @@ def whatif(
             "probability": lambda r: percent(r.probability),
             "then": lambda r: percent(r.probability_then),
         }, top)
-    _footer(diagnosis)
+    _footer(
+        diagnosis,
+        "Forced: as if somebody had changed it, which says nothing of why it was there; findings that it "
+        "brings about are left out on both sides, so that 'probability' need not be that of diagnose. Whether "
+        "therapy would have succeeded in this very person: attribute --without." if forced is not None else "",
+    )
 
 
 def _pair(text: str) -> tuple[str, str]:

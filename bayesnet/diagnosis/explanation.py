@@ -226,25 +226,47 @@ class Explanation:
 
     def __repr__(self) -> str:
         lines = [self.sentence(), "", "decibans   finding"]
-        lines += [
-            f"{r['weight']:+z8.1f}   {r['words']}   [{r['path']}]" for r in self.table.to_dict("records")
-        ]
-        lines.append(f"{self.total:+z8.1f}   all together (the weights above overlap by "
-                     f"{self.overlap:+z.1f})")
+        for mechanism, weight, members in self._blocks():
+            indent = ""
+            if len(members) > 1:
+                lines.append(f"{weight:+z8.1f}   together, by way of {mechanism}; each alone with all others known:")
+                indent = " " * 11
+            lines += [f"{indent}{f.weight:+z8.1f}   {f.words}   [{' > '.join(f.path)}]" for f in members]
+        lines.append(f"{self.total:+z8.1f}   all together (finding by finding they overlap by {self.overlap:+z.1f})")
         return "\n".join(lines)
 
+    def _blocks(self) -> list[tuple[str, float, list[FindingWeight]]]:
+        """The findings of each mechanism, its label and what they weigh at once; strongest first."""
+        known = {f.finding: f for f in self.findings}
+        return [
+            (
+                self.model.network[g.mechanism].name.lower() if g.mechanism else "", g.weight,
+                sorted((known[f] for f in g.findings), key=lambda f: -abs(f.weight)),
+            )
+            for g in self.together
+        ]
+
     def _repr_html_(self) -> str:
-        rows = "".join(
-            f"<tr><td style='text-align:right'>{r['weight']:+z.1f}</td>"
-            f"<td style='text-align:left'>{html.escape(r['words'])}</td>"
-            f"<td style='text-align:left'><small>{html.escape(r['path'])}</small></td></tr>"
-            for r in self.table.to_dict("records")
-        )
+        rows = ""
+        for mechanism, weight, members in self._blocks():
+            if len(members) > 1:
+                rows += _row(f"{weight:+z.1f}", f"together, by way of {mechanism}; of these, with all others known:", "")
+            for f in members:
+                number = f"{f.weight:+z.1f}"
+                words = f.words if len(members) == 1 else f"\u2003{number}\u2002{f.words}"
+                rows += _row(number if len(members) == 1 else "", words, " > ".join(f.path))
         return (
             f"<p>{html.escape(self.sentence())}</p><table><tr><th>decibans</th>"
             "<th style='text-align:left'>finding</th><th style='text-align:left'>by way of</th></tr>"
             f"{rows}</table><p><small>{html.escape(self.model.disclaimer)}</small></p>"
         )
+
+
+def _row(weight: str, words: str, path: str) -> str:
+    return (
+        f"<tr><td style='text-align:right'>{weight}</td><td style='text-align:left'>{html.escape(words)}</td>"
+        f"<td style='text-align:left'><small>{html.escape(path)}</small></td></tr>"
+    )
 
 
 def _decibans(p: float | FloatArray) -> FloatArray:

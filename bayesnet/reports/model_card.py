@@ -22,7 +22,8 @@ from bayesnet.modelfile.reader import Parameter
 from bayesnet.validation.alarms import alarm_rates
 from bayesnet.validation.baselines import compare_rankings, red_flag_rule
 from bayesnet.validation.cases import Case, Evaluation, evaluate
-from bayesnet.validation.published import Comparison, compare_with_published
+from bayesnet.validation.published import FILE as PUBLISHED
+from bayesnet.validation.published import compare_with_published
 from bayesnet.validation.scorecard import calibration, subgroups
 from bayesnet.validation.strict import FINDING_ROLES, likelihood_ratios
 
@@ -137,7 +138,7 @@ def model_card(
         _structure(model, notes, picture),
         _evidence(model, notes),
         _causes(model),
-        _published(compare_with_published(model)),
+        _published(model),
         _cases(model, cases, notes),
         _further(model, further),
         _alarms(model),
@@ -329,7 +330,10 @@ def _ids(
     return f" [{', '.join(unique)}]" if unique else " [expert]"
 
 
-def _published(found: Sequence[Comparison]) -> str:
+def _published(model: DiagnosticModel) -> str:
+    if not (model.document.folder / PUBLISHED).exists():
+        return ""
+    found = compare_with_published(model)
     matched = sum(c.matched for c in found)
     rows = []
     for c in found:

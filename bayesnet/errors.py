@@ -146,6 +146,9 @@ def did_you_mean(
     close = difflib.get_close_matches(text, options, n=count, cutoff=0.6)
     if len(close) < count and len(text) >= 4:
         close += [k for k in options if k not in close and (text in k or k in text)]
+    initials = [k for k in options if len(text) == 1 and k.startswith(text)]
+    if len(initials) == 1:
+        close = initials
     if not close:
         return ""
     names = list(dict.fromkeys(options[c] for c in close))[:count]

@@ -57,6 +57,11 @@ def test_one_error_lists_all_that_is_wrong(model):
     assert "leg_pain: 'foot'" in text
 
 
+def test_an_initial_is_understood_but_not_taken(model):
+    assert message(model, {"sex": "M"}).endswith("Did you mean male?")
+    assert "Did you mean" not in message(model, {"onset": "x"})
+
+
 def test_impossible_findings_are_named(model):
     with pytest.raises(ImpossibleEvidenceError) as error:
         model.diagnose(

@@ -120,8 +120,8 @@ def plot_causes(
     ]
     # Two columns: what the marks mean, what the hues mean.
     lines = max(len(handles), len(hues))
-    for column in (handles, hues):
-        column += [Line2D([], [], linestyle="", label="") for _ in range(lines - len(column))]
+    for marks in (handles, hues):
+        marks += [Line2D([], [], linestyle="", label="") for _ in range(lines - len(marks))]
     ax.legend(
         handles=[*handles, *hues], loc="upper left", bbox_to_anchor=(0, 0), ncols=2, frameon=False,
         borderaxespad=2.4, borderpad=0, columnspacing=2.4, handlelength=1.6,

@@ -24,7 +24,7 @@ from typer.testing import CliRunner
 import bayesnet
 from bayesnet.cli import app
 from bayesnet.diagnosis.interview import Interview
-from bayesnet.diagnosis.words import parameter_words
+from bayesnet.diagnosis.words import FAMILIES, parameter_words
 from bayesnet.errors import BayesnetError, EvidenceError
 from bayesnet.shipped import data_file
 from bayesnet.validation import read_cases
@@ -33,6 +33,7 @@ from bayesnet.viz import layout
 from bayesnet.viz.calibration_figure import plot_calibration
 from bayesnet.viz.cohort_figure import plot_cohort
 from bayesnet.viz.influence import influence
+from bayesnet.viz.network_figure import plot_network
 from bayesnet.viz.patient_network_figure import patient_network
 from bayesnet.viz.save import save_figure
 from bayesnet.viz.style import THEMES
@@ -107,9 +108,10 @@ def all_texts(ax):
 # ------------------------------------------------------------------ nothing collides
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
-def test_no_two_labels_of_the_whole_network_overlap(model, theme):
-    ax = model.plot(theme=theme)
+@pytest.mark.parametrize(("theme", "sheet"), [
+    ("light", "landscape"), ("dark", "landscape"), ("light", "portrait")])
+def test_no_two_labels_of_the_whole_network_overlap(model, theme, sheet):
+    ax = plot_network(model.network, theme=theme, sheet=sheet)
     labels = named(ax, "label")
     assert set(labels) == set(model.network.variables)
     texts = [t for t in ax.texts if t.get_text()]
@@ -118,10 +120,62 @@ def test_no_two_labels_of_the_whole_network_overlap(model, theme):
     for box in boxes_of(texts):
         assert page.x0 <= box.x0 <= box.x1 <= page.x1
         assert page.y0 <= box.y0 <= box.y1 <= page.y1
-    # Readable where A4 is printed, and in the words of the model.
-    assert min(t.get_fontsize() for t in texts) >= 5
+    # Readable where it fills a printed page (with the rim of a file), and in the words of the model.
+    wide, high = (x + 0.3 for x in ax.get_figure().get_size_inches())
+    page_wide, page_high = {"landscape": (10, 7), "portrait": (7, 9.7)}[sheet]
+    assert wide <= page_wide + 1e-9
+    assert high <= page_high + 1e-9
+    assert min(t.get_fontsize() for t in texts) >= 6
     for v, (text,) in labels.items():
-        assert text.get_text().replace("\n", " ") == model.network[v].name
+        assert text.get_text().replace("-\n", "-").replace("\n", " ") == model.network[v].name
+
+
+def test_arcs_stay_on_the_page(model):
+    """Also those inside the first column, which bulge to the left."""
+    ax = model.plot()
+    (left, right), (bottom, top) = ax.get_xlim(), ax.get_ylim()
+    drawn = next(c for c in ax.collections if c.get_gid() == "arcs")
+    points = np.vstack([p.interpolated(8).vertices for path in drawn.get_paths()
+                        for p in [mpl.path.Path(path.to_polygons(closed_only=False)[0])]])
+    assert left <= points[:, 0].min()
+    assert points[:, 0].max() <= right
+    assert top <= points[:, 1].min()
+    assert points[:, 1].max() <= bottom
+
+
+def test_very_many_arcs_into_one_variable_are_told_in_words(model):
+    ax = model.plot()
+    (text,) = named(ax, "hub")["pt_failure"]
+    assert text.get_text() == f"from all {len(model.network.parents('pt_failure'))} causes"
+    drawn = next(c for c in ax.collections if c.get_gid() == "arcs")
+    arcs = sum(len(model.network.parents(v)) for v in model.network.variables)
+    assert len(drawn.get_paths()) == arcs - 34
+    assert any(f"{arcs} arcs" in t.get_text() for t in ax.texts)
+
+
+def test_a_part_of_the_network_is_a_variable_and_its_neighbours(model):
+    network = model.network
+    ax = plot_network(network, of="spinal_stenosis")
+    children = {v for v in network.variables if "spinal_stenosis" in network.parents(v)}
+    around = {"spinal_stenosis", *network.parents("spinal_stenosis"), *children}
+    assert set(named(ax, "label")) == around
+    drawn = next(c for c in ax.collections if c.get_gid() == "arcs")
+    assert len(drawn.get_paths()) == len(around) - 1
+    family = {v.id for v in network.variables.values() if v.group == "structural"}
+    ax = plot_network(network, of="structural", sheet="portrait")
+    assert family < set(named(ax, "label")) < set(network.variables)
+    assert_apart([t for t in ax.texts if t.get_text()])
+    assert {v for v, (t,) in named(ax, "label").items() if t.get_weight() == "bold"} == family
+
+
+def test_an_unknown_part_or_sheet_says_what_to_write(model):
+    with pytest.raises(BayesnetError, match="Did you mean spinal_stenosis"):
+        plot_network(model.network, of="spinal_stenosys")
+    with pytest.raises(BayesnetError, match="Did you mean portrait"):
+        plot_network(model.network, sheet="portrat")
+    plain = bayesnet.read_network("tests/networks/asia.bif.gz").network
+    with pytest.raises(BayesnetError, match="have roles"):
+        plot_network(plain, of="lung")
 
 
 def test_labels_of_the_network_shrink_with_its_axes(model):
@@ -226,6 +280,27 @@ def test_bars_ticks_and_whiskers_of_the_causes(small):
         ends = np.quantile(found.posterior[r.cause], [0.025, 0.975])
         assert list(whisker.get_xdata()) == pytest.approx(list(ends))
     assert not named(result.plot(), "interval")
+
+
+@pytest.mark.parametrize("intervals", [False, True])
+def test_every_hue_of_the_causes_is_named(model, cases, intervals):
+    result = model.diagnose(cases["medbullets-017"].evidence())
+    ax = result.plot(intervals=result.intervals(20) if intervals else False)
+    legend = ax.get_legend()
+    named_hues = {t.get_text(): mpl.colors.to_hex(h.get_facecolor())
+                  for t, h in zip(legend.get_texts(), legend.legend_handles, strict=True)
+                  if t.get_text() in FAMILIES.values()}
+    drawn = {FAMILIES[result[c].family]: mpl.colors.to_hex(bar.get_facecolor())
+             for c, (bar,) in named(ax, "necessity").items()}
+    assert named_hues == drawn
+
+
+def test_the_caption_of_a_calibration_lies_on_nothing():
+    ax = plot_calibration(np.linspace(0, 1, 200), [1] * 200, name="all the same")
+    caption = next(t for t in ax.texts if t.get_gid() == "caption")
+    (box,) = boxes_of([caption])
+    assert box.y0 > ax.get_window_extent().y1
+    assert_apart([caption, ax._left_title])
 
 
 def test_waterfall_steps_lead_from_prior_to_posterior_odds(small):

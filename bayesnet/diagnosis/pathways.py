@@ -467,9 +467,8 @@ def triage(diagnosis: Diagnosis, pathways: Pathways | None = None) -> Triage:
             cause, _ = r.reasons[0]
             fired.append((
                 LEVELS.index(r.urgency),
-                f"{r.label} is worth it by its expected gain ({r.gain:.0f} against a cost of "
-                f"{r.cost:.0f} {paths.unit}), mostly for {network[cause].name} "
-                f"({percent(diagnosis[cause].posterior)}).",
+                f"{r.label}, mostly for {network[cause].name} "
+                f"({percent(diagnosis[cause].posterior)}): expected to gain more than it costs.",
             ))
     rank = min((k for k, _ in fired), default=LEVELS.index("routine"))
     reasons = [text for k, text in sorted(fired, key=lambda f: f[0]) if k == rank]

@@ -19,16 +19,45 @@ __all__ = ["patient_html", "patient_json", "patient_markdown", "write_report"]
 
 _ROWS = 6
 _STYLE = """
-body{font:14px/1.45 system-ui,sans-serif;color:#222;max-width:52rem;margin:1.5rem auto;padding:0 1rem}
-h1{font-size:1.3rem;margin:0 0 .3rem}h2{font-size:1.05rem;margin:1.1rem 0 .3rem;border-bottom:1px solid #999}
-table{border-collapse:collapse;width:100%}th,td{padding:2px 6px;text-align:left;vertical-align:top}
-th{font-weight:600;border-bottom:1px solid #ccc;vertical-align:bottom}.n{text-align:right}td.n{white-space:nowrap}
+body{font:15px/1.45 system-ui,sans-serif;color:#222;max-width:54rem;margin:1.5rem auto;padding:0 1rem}
+h1{font-size:1.35rem;margin:0 0 .3rem}h2{font-size:1.1rem;margin:1.2rem 0 .3rem;border-bottom:1px solid #999}
+table{border-collapse:collapse;width:100%}th,td{padding:3px 6px;text-align:left;vertical-align:top}
+thead th{font-weight:600;border-bottom:1px solid #777;vertical-align:bottom}tbody th{font-weight:400}
+tbody tr+tr>*{border-top:1px solid #e4e4e4}.n{text-align:right}td.n{white-space:nowrap}
 .level{border:2px solid #222;padding:.5rem .8rem;margin:.6rem 0}.level b{text-transform:uppercase}
-.bar{display:inline-block;height:.7em;background:#0072B2;vertical-align:baseline}
-small,.muted{color:#555}ul{margin:.2rem 0;padding-left:1.2rem}
-@media(max-width:34rem){body{font-size:13px;padding:0 .5rem}th,td{padding:2px 3px}td.n.range{white-space:normal}}
-@media print{body{margin:0;font-size:11px;max-width:none}h2{break-after:avoid}tr{break-inside:avoid}}
+.bar{display:inline-block;width:5rem;height:.7em;background:#e3e8ef;vertical-align:baseline}
+.bar i{display:block;height:100%;background:#0072B2}
+.muted{color:#555;font-size:13px}ul{margin:.2rem 0;padding-left:1.2rem}
+@media(max-width:34rem){body{font-size:14px;padding:0 .4rem}th,td{padding:3px 2px;hyphens:auto}
+table{font-size:13px}.bar,.share{display:none}td.n.range{white-space:normal}}
+@media print{@page{margin:13mm}body{margin:0;padding:0;font-size:9pt;line-height:1.3;max-width:none}
+th,td{padding:1.5px 5px}h1{font-size:13pt}h2{font-size:10.5pt;margin:.7rem 0 .2rem}.muted{font-size:8pt;margin:.4em 0}
+*{print-color-adjust:exact;-webkit-print-color-adjust:exact}thead{display:table-header-group}
+h2{break-after:avoid}tr,li,.level{break-inside:avoid}p{orphans:3;widows:3}}
 """
+#: What the numbers are, said once.
+_MEANING = {
+    "before": "Before: how probable it was before any finding of this person.",
+    "present": "Present: how probable it is now. Range: 95 % of draws of the model's own numbers lie in it.",
+    "lr": "LR (likelihood ratio): what the findings say, odds now over odds before; 1 says nothing, 10 "
+    "speaks strongly for it, 0.1 strongly against it.",
+    "share": "Share of the failure (Shapley value): the shares of all causes and of none add up to one.",
+}
+_BITS = (
+    "Bits: by how much the answer is expected to lessen the uncertainty about the causes; one bit is as much "
+    "as a yes or no that was equally likely either way."
+)
+_DECIBANS = "Numbers in brackets are decibans, ten times the logarithm of the odds' change: 10 is ten to one."
+
+
+def _unit(unit: str) -> tuple[str, str]:
+    """The unit of what an action is worth in plain words, and what it means."""
+    if unit == "quality-adjusted days":
+        return "healthy days", (
+            "Healthy days (quality-adjusted days): expected gain less burden and risk, in days of full "
+            "health; a day with half the usual quality of life counts half."
+        )
+    return unit, "Worth: expected gain less burden and risk."
 
 
 def _parts(diagnosis: Diagnosis, draws: int, seed: int) -> dict[str, Any]:
@@ -53,7 +82,7 @@ def _parts(diagnosis: Diagnosis, draws: int, seed: int) -> dict[str, Any]:
         "model": diagnosis.model, "known": known, "groups": groups,
         "triage": diagnosis.triage if advised else None,
         "ranges": ranges, "shares": shares, "intervals": intervals, "explained": explained,
-        "next": nexts, "actions": [a for a in decide(diagnosis) if a.worthwhile][:8] if advised else [],
+        "next": nexts, "actions": [a for a in decide(diagnosis) if round(a.net_benefit) > 0][:8] if advised else [],
         "draws": draws, "seed": seed,
     }
 
@@ -98,27 +127,31 @@ def patient_markdown(diagnosis: Diagnosis, draws: int = 1000, seed: int = 0) -> 
     lines += [f"Known ({len(p['known'])}): " + "; ".join(p["known"]), ""]
     for group, ranked in p["groups"].items():
         lines += [f"## {group.capitalize()}", "",
-                  "| cause | failed because of it | share | present | 95 % range | LR |",
-                  "|---|--:|--:|--:|--:|--:|"]
+                  "| cause | failed because of it | share | before | present | 95 % range | LR |",
+                  "|---|--:|--:|--:|--:|--:|--:|"]
         for r in ranked:
             x = p["ranges"][r.cause]
             share = p["shares"].get(r.cause)
             lines.append(
                 f"| {name_of(r)} | {percent(r.necessity)} | "
-                f"{percent(share.share) if share else '-'} | {percent(r.posterior)} | "
+                f"{percent(share.share) if share else '-'} | {percent(r.prior)} | {percent(r.posterior)} | "
                 f"{percent(x['posterior_low'])} to {percent(x['posterior_high'])} | "
                 f"{ratio(r.likelihood_ratio)} |"
             )
         lines.append("")
-    lines += ["## Why", "", *[f"- {e.sentence()}" for e in p["explained"]], "",
+    lines += [" ".join(_MEANING.values()), "",
+              "## Why", "", *[f"- {e.sentence()}" for e in p["explained"]], "", _DECIBANS, "",
               "## What to find out next", ""]
     for kind, found in p["next"].items():
         lines += [f"- {kind}: {_to_find_out(model.network, f)}" for f in found]
+    unit, meaning = _unit(model.pathways.unit)
     if p["actions"]:
         lines += ["", "## What to do", ""]
     for a in p["actions"]:
         way = f" ({'; '.join(a.open)})" if a.open else ""
-        lines.append(f"- {a.label}{way}: worth {a.net_benefit:.0f} {model.pathways.unit}")
+        lines.append(f"- {a.label}{way}: worth {a.net_benefit:.0f} {unit}")
+    if p["actions"]:
+        lines += ["", meaning]
     return "\n".join(lines) + "\n"
 
 
@@ -150,45 +183,58 @@ def patient_html(diagnosis: Diagnosis, draws: int = 1000, seed: int = 0) -> str:
                 f"<p class='muted'>{e(model.network[leader[0]].name)} leads in {percent(leader[1])} "
                 f"of {p['draws']} draws of the model's own numbers.</p>"
             )
-        out.append(
-            "<table><tr><th>cause</th><th>PT failed because of it</th><th class='n'>share of the "
-            "failure</th><th class='n'>present</th><th class='n'>95 % range</th>"
-            "<th class='n'>findings' weight (LR)</th></tr>"
-        )
+        out.append(_head(
+            "cause", "PT failed because of it", "share:n share", "before:n", "present:n", "95 % range:n", "LR:n",
+        ))
         for r in p["groups"][group]:
             x, share = p["ranges"][r.cause], p["shares"].get(r.cause)
             need = 0.0 if r.necessity != r.necessity else r.necessity
             out.append(
-                f"<tr><td>{e(name_of(r))}</td><td><span class='bar' style='width:{110 * need:.0f}px'>"
-                f"</span> {percent(r.necessity)}</td>"
-                f"<td class='n'>{percent(share.share) if share else '-'}</td>"
-                f"<td class='n'>{percent(r.posterior)}</td>"
+                f"<tr><th scope='row'>{e(name_of(r))}</th>"
+                f"<td><span class='bar'><i style='width:{100 * need:.0f}%'></i></span> "
+                f"{_unbroken(r.necessity)}</td>"
+                f"<td class='n share'>{percent(share.share) if share else '-'}</td>"
+                f"<td class='n'>{percent(r.prior)}</td><td class='n'>{percent(r.posterior)}</td>"
                 f"<td class='n range'>{_unbroken(x['posterior_low'])} to {_unbroken(x['posterior_high'])}</td>"
                 f"<td class='n'>{ratio(r.likelihood_ratio)}</td></tr>"
             )
-        out.append("</table>")
+        out.append("</tbody></table>")
+    out.append(f"<p class='muted'>{e(' '.join(_MEANING.values()))} A bar's full length is 100 %.</p>")
     out.append("<h2>Why</h2><ul>")
     out += [f"<li>{e(x.sentence())}</li>" for x in p["explained"]]
-    out.append("</ul><p class='muted'>Numbers in brackets are decibans: 10 is ten to one.</p>")
-    out.append("<h2>What to find out next</h2><table><tr><th>kind</th><th>finding and how to ask</th>"
-               "<th class='n'>bits</th></tr>")
+    out.append(f"</ul><p class='muted'>{e(_DECIBANS)}</p>")
+    out.append("<h2>What to find out next</h2>" + _head("kind", "finding and how to ask", "bits:n"))
     for kind, found in p["next"].items():
         out += [
             f"<tr><td>{e(kind)}</td><td>{e(_to_find_out(model.network, f))}</td>"
             f"<td class='n'>{f['information']:.2f}</td></tr>" for f in found
         ]
-    out.append("</table>")
+    out.append(f"</tbody></table><p class='muted'>{e(_BITS)}</p>")
     if p["actions"]:
-        out.append("<h2>What to do</h2><table><tr><th>action</th><th>urgency</th>"
-                   f"<th class='n'>worth, {e(model.pathways.unit)}</th><th>first</th></tr>")
-    out += [
-        f"<tr><td>{e(a.label)}</td><td>{e(a.urgency)}</td><td class='n'>{a.net_benefit:.0f}</td>"
-        f"<td>{e('; '.join(a.open))}</td></tr>" for a in p["actions"]
-    ]
-    out.append(("</table>" if p["actions"] else "") + "<p class='muted'>Share: Shapley value of the failure; the shares of all causes "
-               "and of none add up to one. Range: 95 % over draws of every parameter. "
-               f"{e(model.disclaimer)}</p></body></html>")
+        unit, meaning = _unit(model.pathways.unit)
+        waits = any(a.open for a in p["actions"])
+        out.append("<h2>What to do</h2>" + _head(
+            "action", "urgency", f"worth, {unit}:n", *["before that"] * waits
+        ))
+        for a in p["actions"]:
+            last = f"<td>{e('; '.join(a.open))}</td>" if waits else ""
+            out.append(
+                f"<tr><th scope='row'>{e(a.label)}</th><td>{e(a.urgency)}</td>"
+                f"<td class='n'>{a.net_benefit:.0f}</td>{last}</tr>"
+            )
+        out.append(f"</tbody></table><p class='muted'>{e(meaning)} Actions worth nothing here are left out.</p>")
+    out.append(f"<p class='muted'>{e(model.disclaimer)}</p></body></html>")
     return "".join(out)
+
+
+def _head(*columns: str) -> str:
+    """The start of a table, up to its first row; `name:n` is a column of the class `n`, numbers."""
+    cells = []
+    for column in columns:
+        name, _, kind = column.partition(":")
+        mark = f" class='{kind}'" if kind else ""
+        cells.append(f"<th scope='col'{mark}>{html.escape(name)}</th>")
+    return f"<table><thead><tr>{''.join(cells)}</tr></thead><tbody>"
 
 
 def write_report(diagnosis: Diagnosis, path: str | Path, draws: int = 1000, seed: int = 0) -> None:

@@ -61,9 +61,10 @@ def plot_calibration(
     ax.set_ylabel("share in whom it was so", color=chosen.muted, fontfamily=FONT)
     brier = float(((p - y) ** 2).mean())
     said = f"{len(p):,} predictions, {int(y.sum()):,} outcomes; Brier score {brier:.3f}"
-    ax.text(0.02, 0.98, said, transform=ax.transAxes, va="top", fontsize=8.5, color=chosen.ink,
-            fontfamily=FONT)
-    title(ax, f"Calibration{': ' + name if name else ''}", chosen)
+    # Between the title and the axes: inside them it would lie on the grid, or on the points.
+    ax.annotate(said, (0, 1), (0, 9), xycoords="axes fraction", textcoords="offset points",
+                fontsize=9, color=chosen.muted, fontfamily=FONT, annotation_clip=False, gid="caption")
+    title(ax, f"Calibration{': ' + name if name else ''}", chosen, 26)
     _histogram(ax, p, marks, chosen)
     return ax
 

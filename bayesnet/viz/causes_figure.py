@@ -23,7 +23,8 @@ def plot_causes(
     """Draw the leading diagnoses and contributors.
 
     Light bar: probability that the cause is present. Dark bar: probability that PT failed because
-    of it. Tick: the probability before any finding. Whiskers: credible interval of the first.
+    of it. Tick: the probability before any finding. Whiskers: credible interval of the first. Hue: the
+    family of the cause.
 
     Parameters
     ----------
@@ -46,7 +47,7 @@ def plot_causes(
     from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
 
-    from bayesnet.diagnosis.words import headline, name_of, percent, ratio
+    from bayesnet.diagnosis.words import FAMILIES, headline, name_of, percent, ratio
 
     chosen = theme_named(theme)
     spans = diagnosis.intervals() if intervals is True else intervals or None
@@ -101,9 +102,9 @@ def plot_causes(
     ax.set_ylim(y - 0.6, -0.6)
     ax.set_xlim(0, 1)
     ax.set_xticks([0, 0.25, 0.5, 0.75, 1], ["0", "25 %", "50 %", "75 %", "100 %"], fontfamily=FONT)
-    handles = [
-        Patch(facecolor=chosen.muted, alpha=0.32, label="probability that it is present"),
-        Patch(facecolor=chosen.muted, label="PT failed because of it"),
+    handles: list[Line2D | Patch] = [
+        Patch(facecolor=chosen.ink, alpha=0.32, label="probability that it is present"),
+        Patch(facecolor=chosen.ink, label="PT failed because of it"),
         Line2D([], [], color=chosen.ink, linewidth=1.5, marker="|", linestyle="", markersize=9,
                markeredgewidth=1.5, label="before any finding"),
     ]
@@ -112,11 +113,20 @@ def plot_causes(
             Line2D([], [], color=chosen.ink, linewidth=0.9, marker="|", markersize=5,
                    label=f"{spans.level:.0%} credible interval")
         )
+    shown = {r.family for _, ranked in groups for r in ranked}
+    hues: list[Line2D | Patch] = [
+        Patch(facecolor=chosen.colour("cause", f), label=name)
+        for f, name in FAMILIES.items() if f in shown
+    ]
+    # Two columns: what the marks mean, what the hues mean.
+    lines = max(len(handles), len(hues))
+    for marks in (handles, hues):
+        marks += [Line2D([], [], linestyle="", label="") for _ in range(lines - len(marks))]
     ax.legend(
-        handles=handles, loc="upper left", bbox_to_anchor=(0, 0), ncols=3 if len(handles) == 3 else 2, frameon=False,
-        borderaxespad=2.4, borderpad=0, columnspacing=1.4, handlelength=1.6,
+        handles=[*handles, *hues], loc="upper left", bbox_to_anchor=(0, 0), ncols=2, frameon=False,
+        borderaxespad=2.4, borderpad=0, columnspacing=2.4, handlelength=1.6,
         labelcolor=chosen.ink, prop={"family": FONT, "size": 8},
     )
     title(ax, headline(diagnosis), chosen)
-    footer(ax, diagnosis.model, chosen, 46 if spans is None else 60)
+    footer(ax, diagnosis.model, chosen, 26 + 13.5 * lines)
     return ax

@@ -9,10 +9,26 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from bayesnet.errors import BayesnetError, did_you_mean
 from bayesnet.network import Network
 from bayesnet.viz.influence import influence
 from bayesnet.viz.layout import Layers, longest_path_layers, routed
-from bayesnet.viz.page import SIZE, TITLE, TO_TEXT, page_of, text_width
+from bayesnet.viz.page import (
+    BULGE,
+    KEY,
+    LANDSCAPE,
+    LINE,
+    MARGIN,
+    POINTS,
+    PORTRAIT,
+    SIZE,
+    TITLE,
+    TO_TEXT,
+    WIDE_BULGE,
+    Page,
+    page_of,
+    text_width,
+)
 from bayesnet.viz.style import FONT, Theme, new_axes, paint, theme_named
 
 if TYPE_CHECKING:
@@ -27,15 +43,16 @@ MARKERS = {
     "context": "o", "cause": "s", "mechanism": "h", "outcome": "*", "history": "o",
     "examination": "s", "test": "D", "questionnaire": "^", "programme": "P", "": "o",
 }
-#: Long side of A4, in inches, and the room on it for the key.
-SHEET = 11.69
-KEY = 30.0
+#: Sheets by name: what a page has room for, in inches.
+SHEETS = {"landscape": LANDSCAPE, "portrait": PORTRAIT}
 #: Width of the key to the lines, in points of the page.
 LEGEND = 330.0
-POINTS = 72.0
 
 
-def plot_network(network: Network, ax: Axes | None = None, theme: str = "light") -> Axes:
+def plot_network(
+    network: Network, ax: Axes | None = None, theme: str = "light", of: str | None = None,
+    sheet: str = "landscape",
+) -> Axes:
     """Draw the network: clinical models in columns by role, others in layers.
 
     A line is the stronger the more its parent changes its child (`bayesnet.viz.influence`).
@@ -44,18 +61,50 @@ def plot_network(network: Network, ax: Axes | None = None, theme: str = "light")
     ----------
     network : Network
     ax : matplotlib Axes, optional
-        A new figure of the size of an A4 sheet by default; labels grow and shrink with the axes.
+        A new figure by default, as large as the sheet; labels grow and shrink with the axes.
     theme : str
         `light` or `dark`.
+    of : str, optional
+        A variable, or a group of variables such as a family of causes: only this, what acts on it
+        and what it acts on. Needs a model whose variables have roles.
+    sheet : str
+        `landscape` (10 by 7 inches) or `portrait` (7 by 9.7); on both, `pt_failure` is printed in
+        letters of 6 points and more.
 
     Returns
     -------
     matplotlib Axes
+
+    Raises
+    ------
+    BayesnetError
+        For an unknown theme, sheet, variable or group.
     """
     chosen = theme_named(theme)
+    if sheet not in SHEETS:
+        raise BayesnetError(
+            f"no sheet {sheet!r}: expected landscape or portrait.{did_you_mean(sheet, SHEETS)}"
+        )
     if any(v.role for v in network.variables.values()):
-        return _plot_page(network, ax, chosen)
+        return _plot_page(network, ax, chosen, _around(network, of), SHEETS[sheet])
+    if of is not None:
+        raise BayesnetError("only of a model whose variables have roles can a part be drawn")
     return _plot_layers(network, ax, chosen)
+
+
+def _around(network: Network, of: str | None) -> tuple[str, ...]:
+    """The variables of that name or of that group."""
+    if of is None:
+        return ()
+    if of in network.variables:
+        return (of,)
+    found = tuple(v.id for v in network.variables.values() if v.group == of)
+    if not found:
+        groups = {v.group for v in network.variables.values() if v.group}
+        raise BayesnetError(
+            f"no variable and no group {of!r}.{did_you_mean(of, [*network.variables, *sorted(groups)])}"
+        )
+    return found
 
 
 def curve(
@@ -92,34 +141,41 @@ def _scale(ax: Axes, width: float, height: float) -> float:
     return float(min(box.width * across / width, box.height * down / height))
 
 
-def _plot_page(network: Network, ax: Axes | None, theme: Theme) -> Axes:
+def _plot_page(
+    network: Network, ax: Axes | None, theme: Theme, around: Sequence[str],
+    sheet: tuple[float, float],
+) -> Axes:
     from matplotlib.collections import PathCollection
     from matplotlib.path import Path
 
-    page = page_of(network)
-    margin = 10.0
+    if ax is not None:
+        figure, box = ax.get_figure(root=True), ax.get_position()
+        assert figure is not None
+        wide, high = figure.get_size_inches()
+        sheet = float(box.width * wide), float(box.height * high)
+    page = page_of(network, sheet, around)
     # A small network still needs room for the key.
     across = max(page.width, LEGEND)
-    width, height = across + 2 * margin, page.height + KEY + 2 * margin
+    width, height = across + 2 * MARGIN, page.size[1]
     if ax is None:
-        inches = min(SHEET, 1.3 * width / POINTS)
+        inches = page.scale(sheet) * width / POINTS
         ax = new_axes(inches, inches * height / width, layout=None)
         ax.set_position((0, 0, 1, 1))
     paint(ax, theme)
     ax.set_axis_off()
-    ax.set_xlim(-margin, across + margin)
-    ax.set_ylim(page.height + KEY + margin, -margin)
+    ax.set_xlim(-MARGIN, across + MARGIN)
+    ax.set_ylim(page.height + KEY + MARGIN, -MARGIN)
     ax.set_aspect("equal")
     unit = _scale(ax, width, height)
     segments, colours, widths = [], [], []
-    arcs = sorted(
-        ((influence(network, p, v), p, v) for v in network.variables for p in network.parents(v)),
-    )
+    arcs = sorted((influence(network, p, v), p, v) for p, v in page.arcs)
     for strength, parent, child in arcs:
         (x0, y0), (x1, y1) = page.at[parent], page.at[child]
         before, after = page.columns[parent], page.columns[child]
         if before == after:
-            segments.append(curve(x0 - 2.5, y0, x1 - 2.5, y1, bow=min(4 + 0.09 * abs(y1 - y0), 20)))
+            # A curve goes three quarters of the way to its handles.
+            bow = min(4 + 0.09 * abs(y1 - y0), (WIDE_BULGE if before else BULGE) / 0.75)
+            segments.append(curve(x0 - 2.5, y0, x1 - 2.5, y1, bow=bow))
         elif before < after:
             segments.append(curve(page.right[parent] + 2, y0, x1 - 2.5, y1))
         else:
@@ -128,25 +184,42 @@ def _plot_page(network: Network, ax: Axes | None, theme: Theme) -> Axes:
         widths.append(_line_width(strength) * unit)
     ax.add_collection(PathCollection(
         [Path(s, [1, 4, 4, 4]) for s in segments], facecolors="none", edgecolors=colours,
-        linewidths=widths, zorder=1,
+        linewidths=widths, zorder=1, gid="arcs",
     ))
     # Lines that pass behind a label fade there.
-    fade = {"facecolor": theme.paper, "alpha": 0.72, "linewidth": 0,
+    fade = {"facecolor": theme.paper, "alpha": 0.8, "linewidth": 0,
             "boxstyle": f"square,pad={0.4 / SIZE}"}
     for v, (x, y) in page.at.items():
         ax.plot(x, y, MARKERS[network[v].role], markersize=3.6 * unit, zorder=3,
                 color=_colour(network, v, theme), markeredgewidth=0)
         ax.text(x + TO_TEXT, y, page.lines[v], fontsize=SIZE * unit, va="center", color=theme.ink,
-                zorder=4, fontfamily=FONT, linespacing=1.05, bbox=fade, gid=f"label:{v}")
-    for block, x, y in page.headings:
-        ax.text(x, y, block.heading, fontsize=SIZE * unit, weight="bold", va="center",
+                zorder=4, fontfamily=FONT, linespacing=0.94, bbox=fade, gid=f"label:{v}",
+                weight="bold" if v in around else "normal")
+        if v in page.hubs:
+            below = y + LINE * (page.lines[v].count("\n") + 2) / 2
+            ax.text(x + TO_TEXT, below, _hub_words(network, v, page), fontsize=SIZE * unit,
+                    va="center", color=theme.muted, zorder=4, fontfamily=FONT, bbox=fade,
+                    gid=f"hub:{v}")
+    for block, text, x, y in page.headings:
+        ax.text(x, y, text, fontsize=SIZE * unit, weight="bold", va="center", linespacing=0.94,
                 color=theme.colour(block.role, block.group), zorder=4, fontfamily=FONT,
                 bbox=fade, gid=f"heading:{block.heading}")
     for text, x, y in page.titles:
         ax.text(x, y, text, fontsize=TITLE * unit, weight="bold", va="center", color=theme.ink,
                 zorder=4, fontfamily=FONT)
-    _key(ax, network, across, page.height + KEY * 0.72, len(arcs), unit, theme)
+    count = len(arcs) + sum(map(len, page.hubs.values()))
+    part = " in part" if around else ""
+    said = f"{network.name}{part}: {len(page.at)} variables, {count} arcs"
+    _key(ax, said, across, page.height + KEY * 0.72, unit, theme)
     return ax
+
+
+def _hub_words(network: Network, hub: str, page: Page) -> str:
+    """The arcs into it, which are not drawn."""
+    parents = page.hubs[hub]
+    causes = all(network[p].role == "cause" for p in parents)
+    every = causes and len(parents) == len(network.of_role("cause"))
+    return f"from {'all ' if every else ''}{len(parents)} {'causes' if causes else 'variables'}"
 
 
 def _alpha(strength: float) -> float:
@@ -157,17 +230,15 @@ def _line_width(strength: float) -> float:
     return 0.25 + 1.35 * strength
 
 
-def _key(
-    ax: Axes, network: Network, width: float, y: float, arcs: int, unit: float, theme: Theme
-) -> None:
+def _key(ax: Axes, name: str, width: float, y: float, unit: float, theme: Theme) -> None:
     """Name and size on the left; how strong a line is on the right."""
-    small: dict[str, Any] = {"fontsize": 0.92 * SIZE * unit, "va": "center", "fontfamily": FONT}
-    name = f"{network.name}: {len(network)} variables, {arcs} arcs"
+    small: dict[str, Any] = {"fontsize": SIZE * unit, "va": "center", "fontfamily": FONT}
     long = f"{name}, read from left to right (cause to effect). Colour: where an arc starts."
     if text_width(long, SIZE) + LEGEND < width:
         ax.text(0, y, long, color=theme.muted, **small)
     else:
-        ax.text(0, y - 12, name, color=theme.muted, **small)
+        said = long if text_width(long, SIZE) < width else name
+        ax.text(0, y - 11, said, color=theme.muted, **small)
     x = width
     for strength in (0.9, 0.5, 0.1):
         ax.text(x, y, f"{strength:g}", color=theme.muted, ha="right", **small)

@@ -168,9 +168,9 @@ def beside(ax: Axes, y: float, points: float, text: str, theme: Theme, heading: 
     )
 
 
-def title(ax: Axes, text: str, theme: Theme) -> None:
-    """A title on the left."""
-    ax.set_title(text, loc="left", color=theme.ink, fontsize=12, pad=12, fontfamily=FONT)
+def title(ax: Axes, text: str, theme: Theme, above: float = 12) -> None:
+    """A title on the left, so many points above the axes."""
+    ax.set_title(text, loc="left", color=theme.ink, fontsize=12, pad=above, fontfamily=FONT)
 
 
 def footer(ax: Axes, model: DiagnosticModel, theme: Theme, below: float, note: str = "") -> None:

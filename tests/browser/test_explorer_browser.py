@@ -225,6 +225,50 @@ def test_whole_network_zoom_and_pan(page, model, artefact):
     page.screenshot(path=artefact())
 
 
+SIZES = """() => {
+  const seen = (n) => !n.closest('.bn-hidden') && n.getBoundingClientRect().width > 0;
+  const all = [...document.querySelectorAll('.bn-explorer *')].filter(seen);
+  const told = all.filter((n) => [...n.childNodes].some((c) => c.nodeType === 3 && c.textContent.trim()));
+  const size = (n) => parseFloat(getComputedStyle(n).fontSize) * (n.closest('svg') ? n.getScreenCTM().a : 1);
+  const pressed = all.filter((n) => n.matches('button, select, input, summary, [role=button]'));
+  const least = (n) => Math.min(n.getBoundingClientRect().width, n.getBoundingClientRect().height);
+  const name = (n) => n.getAttribute('class') ?? n.tagName;
+  return {
+    letters: told.map((n) => [size(n), name(n)]), targets: pressed.map((n) => [least(n), name(n)]),
+    wide: document.documentElement.scrollWidth,
+  };
+}"""
+
+
+@pytest.mark.parametrize("width", [430, 1024, 1400])
+def test_letters_can_be_read_and_fingers_hit(browser, web_url, width):
+    """12 pixels and more, in the network too; on a phone, 40 pixels to touch; nothing sticks out."""
+    tab = browser.new_page(viewport={"width": width, "height": 900}, reduced_motion="reduce")
+    tab.goto(web_url)
+    tab.get_by_role("combobox", name="Load a published case").select_option("medbullets-017")
+    tab.locator(".bn-cause[data-cause=axial_spondyloarthritis]").click()
+    tab.locator(".bn-weights").wait_for()
+    found = tab.evaluate(SIZES)
+    tab.close()
+    assert min(found["letters"])[0] >= 11.99, min(found["letters"])
+    assert found["wide"] == width
+    if width < 700:
+        assert min(found["targets"])[0] >= 39.9, min(found["targets"])
+
+
+def test_bars_say_what_they_are_drawn_to(page, model):
+    page.get_by_role("combobox", name="Load a published case").select_option("medbullets-017")
+    page.locator(".bn-chip").first.wait_for()
+    scale = page.locator(".bn-group").first.locator(".bn-scale span")
+    bar = page.locator(".bn-cause").first
+    for measure, marks in (("necessity", ["0", "10 %", "20 %"]), ("posterior", ["0", "50 %", "100 %"])):
+        page.get_by_role("combobox", name="Rank by").select_option(measure)
+        assert scale.all_inner_texts() == marks
+        end = float(marks[-1].removesuffix(" %")) / 100
+        width = float(bar.locator(".bn-fill").get_attribute("style").split("width: ")[1].split("%")[0])
+        assert width / 100 == pytest.approx(float(bar.get_attribute(f"data-{measure}")) / end, abs=1e-3)
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [768, 1600])
 def test_accessible(browser, web_url, scheme, width, artefact):

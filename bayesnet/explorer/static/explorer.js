@@ -5,11 +5,12 @@
 const SVG = "http://www.w3.org/2000/svg";
 const NODE = { group: 24, title: 30 };
 const BOW = 26; // room for arcs within the first column
-const TALL = { width: 158, gapX: 44, height: 50, gapY: 10, most: 30 };
-const NARROW = { ...TALL, width: 146, gapX: 20 }; // for a canvas of fewer pixels than:
-const NARROW_BELOW = 720;
-const FLAT = { width: 250, gapX: 64, height: 30, gapY: 5, most: 5 };
-const SMALLEST_FIT = 0.55;
+const TALL = { width: 166, gapX: 40, height: 54, gapY: 8, most: 30 };
+const NARROW = { ...TALL, width: 130, gapX: 18 }; // for a canvas of fewer pixels than:
+const NARROW_BELOW = 970;
+const FLAT = { width: 272, gapX: 64, height: 31, gapY: 5, most: 5 };
+const LABEL = 13; // pixels; as .bn-label in explorer.css
+const SMALLEST_FIT = 12 / LABEL; // letters of 12 pixels; what then does not fit is reached by dragging
 const FAMILIES = ["underlying", "structural", "fallback", "psychosocial", "programme"];
 const MEASURES = {
   necessity: "PT failed because of it",
@@ -73,7 +74,7 @@ function hidden(text) {
 const ruler = document.createElement("canvas").getContext("2d");
 
 function widthOf(text, bold = false) {
-  ruler.font = `${bold ? 700 : 400} 11.5px system-ui, sans-serif`;
+  ruler.font = `${bold ? 700 : 400} ${LABEL}px system-ui, sans-serif`;
   return ruler.measureText(text).width * 1.03;
 }
 
@@ -270,8 +271,9 @@ class Explorer {
       p.canvas,
       make("div", { class: "bn-legend", "aria-hidden": "true" },
         make("span", { class: "bn-key bn-key-known" }, "observed"),
-        make("span", { class: "bn-key bn-key-bar" }, "probability now"),
+        make("span", { class: "bn-key bn-key-bar" }, "probability now, 0 to 100 %"),
         make("span", { class: "bn-key bn-key-tick" }, "before the findings"),
+        p.drag = make("span", { class: "bn-key", hidden: true }, "drag to see the rest"),
         p.hint = make("span", { class: "bn-key-hint" })),
       p.explained);
     p.alert = make("div", { class: "bn-alert", role: "alert", hidden: true });
@@ -287,8 +289,9 @@ class Explorer {
         this.showsAll[group] = !this.showsAll[group];
         this.drawCauses();
       });
-      p.groups[group] = { list, more, items: new Map() };
-      p.causes.append(make("div", { class: "bn-group" }, make("h4", {}, title), list, more));
+      const scale = make("div", { class: "bn-scale", "aria-hidden": "true" });
+      p.groups[group] = { list, more, scale, items: new Map() };
+      p.causes.append(make("div", { class: "bn-group" }, make("h4", {}, title), scale, list, more));
     }
     p.next = make("div", { class: "bn-next" });
     const answer = make("section", { class: "bn-panel bn-answer", "aria-labelledby": id("answer") },
@@ -671,6 +674,7 @@ class Explorer {
       const { rows, order } = this.view.causes[group];
       const byId = new Map(rows.map((r) => [r.cause, r]));
       const ids = order[this.measure];
+      part.scale.replaceChildren(...this.scale().map((mark) => make("span", {}, mark)));
       const shown = ids.filter((c, i) => this.showsAll[group] || i < few || c === this.chosen);
       const before = new Map([...part.items].map(([c, item]) => [c, item.element.getBoundingClientRect().top]));
       const focused = part.list.contains(document.activeElement) ? document.activeElement : null;
@@ -693,6 +697,19 @@ class Explorer {
     }
   }
 
+  // Where the bars of necessity end: round, and the same for both groups.
+  longest() {
+    const most = Math.max(...Object.values(this.view.causes).flatMap((g) => g.rows).map((r) => r.necessity ?? 0));
+    return [0.2, 0.4, 0.6, 0.8].find((x) => most <= x) ?? 1;
+  }
+
+  // What the start, the middle and the end of a bar stand for.
+  scale() {
+    if (this.measure === "likelihood_ratio") return ["÷ 100", "1", "× 100"];
+    const end = this.measure === "necessity" ? this.longest() : 1;
+    return ["0", `${Math.round(50 * end)} %`, `${Math.round(100 * end)} %`];
+  }
+
   causeRow(c) {
     const name = make("span", { class: "bn-cause-name" });
     const value = make("span", { class: "bn-cause-value" });
@@ -708,7 +725,6 @@ class Explorer {
 
   drawCause(item, r) {
     const { measure } = this;
-    const all = Object.values(this.view.causes).flatMap((g) => g.rows);
     const shown = { necessity: percent(r.necessity), posterior: percent(r.posterior), likelihood_ratio: ratio(r.likelihood_ratio, r.certain) };
     item.press.dataset.posterior = String(r.posterior);
     item.press.dataset.necessity = String(r.necessity);
@@ -723,7 +739,7 @@ class Explorer {
     item.small.textContent = rest[measure];
     item.bar.classList.toggle("bn-diverging", measure === "likelihood_ratio");
     let from = 0;
-    let width = measure === "necessity" ? (r.necessity ?? 0) / Math.max(0.2, ...all.map((x) => x.necessity ?? 0)) : r.posterior;
+    let width = measure === "necessity" ? (r.necessity ?? 0) / this.longest() : r.posterior;
     if (measure === "likelihood_ratio") {
       const x = r.certain ? 1 : Math.max(-1, Math.min(1, Math.log10(Math.max(r.likelihood_ratio ?? 1, 1e-9)) / 2));
       from = x < 0 ? 0.5 + x / 2 : 0.5;
@@ -772,7 +788,7 @@ class Explorer {
     const why = this.view.explanation;
     box.hidden = !why;
     box.replaceChildren();
-    this.parts.hint.textContent = why ? "lines: solid speaks for, dashed against" : "click a cause to see why";
+    this.parts.hint.textContent = why ? "lines: solid for, dashed against" : "click a cause to see why";
     if (!why) return;
     const most = Math.max(5, ...why.findings.map((f) => Math.abs(f.weight ?? 30)));
     const row = (f) => {
@@ -795,7 +811,7 @@ class Explorer {
       box.append(make("table", { class: "bn-weights" },
         make("thead", {}, make("tr", {}, make("th", { scope: "col" }, "Finding"),
           make("th", { scope: "col", class: "bn-weight" }, "decibans"), make("td", { class: "bn-weight-bar" },
-            make("span", { class: "bn-sides bn-muted" }, make("span", {}, "against"), make("span", {}, "for"))))),
+            make("span", { class: "bn-sides bn-muted" }, make("span", {}, `against ${signed(-most)}`), make("span", {}, `${signed(most)} for`))))),
         make("tbody", {}, ...why.findings.map(row))),
       make("p", { class: "bn-muted bn-note" }, `All together ${signed(why.total)}. 10 decibans are ten to one. Each weight is what the finding adds to all the others.`));
     } else box.append(make("p", { class: "bn-muted" }, "No finding is known yet."));
@@ -935,15 +951,15 @@ class Graph {
         blur: () => this.light(null),
       } });
     const title = make("title");
-    const shown = flat ? [variable.name] : lines(variable.name, wide - 18, 2);
+    const shown = flat ? [variable.name] : lines(variable.name, wide - 14, 2);
     const texts = shown.map((line, i) => make("text", { class: "bn-label", x: 12,
-      y: flat ? 15 : shown.length === 1 ? 20 : 15 + 12.5 * i }, line));
-    const value = make("text", { class: "bn-value", x: wide - 8, y: flat ? 15 : height - 6, "text-anchor": "end" });
-    const state = make("text", { class: "bn-observed", x: 12, y: height - 6 });
-    const width = wide - 12 - (flat ? 8 : 52);
-    const track = make("rect", { class: "bn-track", x: 12, y: flat ? height - 9 : height - 12, width, height: 5, rx: 2.5 });
-    const fill = make("rect", { class: "bn-node-fill", x: 12, y: flat ? height - 9 : height - 12, width: 0, height: 5, rx: 2.5 });
-    const tick = make("rect", { class: "bn-node-tick", x: 12, y: flat ? height - 11 : height - 14, width: 2, height: 9 });
+      y: flat ? 16 : shown.length === 1 ? 21 : 16 + 14 * i }, line));
+    const value = make("text", { class: "bn-value", x: wide - 8, y: flat ? 16 : height - 7, "text-anchor": "end" });
+    const state = make("text", { class: "bn-observed", x: 12, y: height - 7 });
+    const width = wide - 12 - (flat ? 8 : 58);
+    const track = make("rect", { class: "bn-track", x: 12, y: flat ? height - 8 : height - 14, width, height: 5, rx: 2.5 });
+    const fill = make("rect", { class: "bn-node-fill", x: 12, y: flat ? height - 8 : height - 14, width: 0, height: 5, rx: 2.5 });
+    const tick = make("rect", { class: "bn-node-tick", x: 12, y: flat ? height - 10 : height - 16, width: 2, height: 9 });
     element.append(title, make("rect", { class: "bn-box", width: wide, height, rx: 8 }),
       make("rect", { class: "bn-stripe", x: 0, y: 6, width: 4, height: height - 12, rx: 2 }),
       ...texts, track, fill, tick, state, value);
@@ -981,7 +997,7 @@ class Graph {
     if (!plain) for (const part of [node.track, node.fill, node.tick]) part.toggleAttribute("hidden", true);
     if (node.flat) {
       node.state.textContent = "";
-      node.value.textContent = sure ? cut(said, 110, true) : cut(state, 110, true, tail);
+      node.value.textContent = sure ? cut(said, 124, true) : cut(state, 124, true, tail);
       node.label.textContent = cut(variable.name, this.form.width - 30 - widthOf(node.value.textContent, true));
     }
     node.fill.setAttribute("width", String(Math.max(0, p * node.width)));
@@ -1129,9 +1145,18 @@ class Graph {
     if (!w || !h) return;
     const wide = (w - 32) / this.size.width;
     const tall = this.explorer.whole ? wide : (h - 28) / this.size.height;
-    const k = Math.min(1.25, Math.max(Math.min(wide, tall), Math.min(wide, SMALLEST_FIT)));
-    const x = Math.max(16, (w - this.size.width * k) / 2);
-    const y = Math.max(14, (h - this.size.height * k) / 2);
+    const k = Math.min(1.25, Math.max(Math.min(wide, tall), SMALLEST_FIT));
+    const eye = this.nodes.get(this.explorer.chosen)?.place;
+    // In the middle; where it does not fit, from its start, or with the explained cause in sight.
+    const start = (room, size, rim, seen) => {
+      const spare = room - size * k;
+      if (spare >= 2 * rim) return spare / 2;
+      return seen === undefined ? rim : Math.min(rim, Math.max(spare - rim, room / 2 - seen * k));
+    };
+    const x = start(w, this.size.width, 16, eye && eye.x + this.form.width / 2);
+    const y = start(h, this.size.height, 14, eye && eye.y + this.form.height / 2);
+    const over = this.size.width * k > w || this.size.height * k > h;
+    this.explorer.parts.drag.hidden = !over;
     this.at = { k, x, y: this.explorer.whole ? 14 : y };
     this.moved = false;
     this.place();

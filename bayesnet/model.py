@@ -404,11 +404,17 @@ class Model:
         """The network as a pgmpy `DiscreteBayesianNetwork`."""
         return self.network.to_pgmpy()
 
-    def plot(self, ax: Axes | None = None, theme: str = "light") -> Axes:
-        """Draw the network (see `bayesnet.viz.network_figure.plot_network`)."""
+    def plot(
+        self, ax: Axes | None = None, theme: str = "light", of: str | None = None,
+        sheet: str = "landscape",
+    ) -> Axes:
+        """Draw the network, or what is next to a variable or a family of it.
+
+        See `bayesnet.viz.network_figure.plot_network`.
+        """
         from bayesnet.viz.network_figure import plot_network
 
-        return plot_network(self.network, ax=ax, theme=theme)
+        return plot_network(self.network, ax=ax, theme=theme, of=of, sheet=sheet)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} of {self.network!r}>"

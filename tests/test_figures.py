@@ -333,9 +333,9 @@ def test_a_settled_cause_has_no_waterfall(small):
 
 
 def test_headlines_say_what_is_given(small):
-    for findings, said in (({}, "Why PT failed, given no finding"),
-                           ({"sex": "male", "walk": None}, "Why PT failed, given 1 finding"),
-                           (EVIDENCE, f"Why PT failed, given {len(EVIDENCE)} findings"),
+    for findings, said in (({}, "Why: failed, given no finding"),
+                           ({"sex": "male", "walk": None}, "Why: failed, given 1 finding"),
+                           (EVIDENCE, f"Why: failed, given {len(EVIDENCE)} findings"),
                            ({"sex": "male", "failed": None}, "Probable causes, given 1 finding")):
         assert small.diagnose(findings).plot().get_title(loc="left") == said
 
@@ -630,6 +630,18 @@ def test_plot_writes_each_figure(tmp_path, arguments, ending):
     assert path.read_bytes().startswith(MAGIC[ending])
 
 
+def test_plot_draws_a_part_of_the_network_by_id_or_label(tmp_path):
+    drawn = []
+    for part in ("spinal_stenosis", "Spinal stenosis"):
+        path = tmp_path / "part.svg"
+        done = CliRunner().invoke(app, ["plot", "network", "--of", part, "--sheet", "portrait", "-o", str(path)])
+        assert done.exit_code == 0, done.output
+        drawn.append(path.read_text())
+    assert drawn[0] == drawn[1]
+    assert "<!-- Pancreatitis -->" not in drawn[0]
+    assert "<!-- Limited -->" in drawn[0]
+
+
 def test_plot_reads_tables_and_saved_interviews(model, tmp_path):
     import json
 
@@ -654,6 +666,9 @@ def test_help_of_plot_has_examples():
     (["network"], "name the file to write"),
     (["network", "-o", "x.jpg"], "ends in .svg, .pdf or .png"),
     (["network", "-o", "x.svg", "--theme", "drak"], "Did you mean dark?"),
+    (["network", "-o", "x.svg", "--of", "spinal_stenosys"], "Did you mean spinal_stenosis"),
+    (["network", "-o", "x.svg", "--sheet", "landscap"], "Did you mean landscape?"),
+    (["causes", "-o", "x.svg", "--of", "spinal_stenosis"], "--of and --sheet go with network"),
     (["network", "-o", "x.svg", "--case", "wahl-2013"], "--case goes with a figure of one patient"),
     (["causes", "-o", "x.svg", "--case", "wahl-2013", "--cause", "fear"], "--cause goes with"),
     (["causes", "-o", "x.svg"], "name a patient file"),

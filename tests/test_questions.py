@@ -25,7 +25,7 @@ from bayesnet.diagnosis.pathways import (
 )
 from bayesnet.diagnosis.result import without_link
 from bayesnet.diagnosis.sensitivity import sensitivity
-from bayesnet.diagnosis.words import percent
+from bayesnet.diagnosis.words import parameter_words, percent
 from bayesnet.errors import EvidenceError, ModelFileError
 from bayesnet.reports.patient import patient_html, patient_json
 from bayesnet.validation import shipped_cases
@@ -161,6 +161,26 @@ def test_findings_that_repeat_each_other_are_shown_as_one(model):
     page = why._repr_html_()
     assert page.count("<tr>") == 1 + 1 + 4
     assert "together, by way of inflammatory pain" in page
+
+
+def test_how_sure_is_told_in_names(model):
+    result = model.diagnose({"rest_response": "worse", "exercise_response": "better"})
+    found = result.sensitivity("axial_spondyloarthritis")
+    first = found.table.iloc[0]
+    assert parameter_words(model.network, first["parameter"]) in repr(found).splitlines()[1]
+    intervals = result.intervals(50, seed=1)
+    for text in (repr(found), repr(intervals), found._repr_html_(), intervals._repr_html_()):
+        assert "Axial spondyloarthritis" in text
+        assert "axial_spondyloarthritis" not in text
+        assert "hep_nonadherence" not in text
+    rows = found._repr_html_().count("<tr>"), intervals._repr_html_().count("<tr>")
+    assert rows == (13, 1 + min(12, int((intervals.table["posterior"] > 0.01).sum())))
+    assert "Not a medical device" in found._repr_html_()
+
+
+def test_the_question_is_about_the_models_own_outcome(model, small):
+    assert repr(model.diagnose({})).startswith("Why PT failed, given 0 findings")
+    assert small.network[small.outcome].name.lower() in repr(small.diagnose(EVIDENCE)).splitlines()[0].lower()
 
 
 def test_unknown_causes_are_named(small):

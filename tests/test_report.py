@@ -39,7 +39,7 @@ def test_every_unit_is_explained(model):
     for text in (patient_html(result, draws=20), patient_markdown(result, draws=20)):
         assert "LR (likelihood ratio): " in text
         assert text.count("quality-adjusted") == 1
-        assert "Healthy days (quality-adjusted days): " in text
+        assert "in healthy days (quality-adjusted days; " in text
     assert "Bits: " in patient_html(result, draws=20)
 
 

@@ -67,6 +67,11 @@ def plot(
         str | None, typer.Option(help="For why and tornado; the leading diagnosis by default.")
     ] = None,
     theme: Annotated[str, typer.Option(help="light or dark.")] = "light",
+    of: Annotated[
+        str | None,
+        typer.Option(help="Of the network: a variable, or a family such as structural, and what is next to it."),
+    ] = None,
+    sheet: Annotated[str, typer.Option(help="Of the network: landscape or portrait.")] = "landscape",
 ) -> None:
     """Draw a figure for a paper, a report or a slide."""
     if kind not in KINDS:
@@ -79,7 +84,12 @@ def plot(
     if cause is not None and kind not in OF_CAUSE:
         fail(f"--cause goes with {' and '.join(OF_CAUSE)}")
 
+    if (of is not None or sheet != "landscape") and kind != "network":
+        fail("--of and --sheet go with network")
+
     def draw() -> Axes:
+        if kind == "network":
+            return _network(source, model, of, sheet, theme)
         if not one:
             return _of_many(kind, source, model, scope, theme)
         diagnosis = diagnosed(source, case, model, scope)
@@ -91,13 +101,20 @@ def plot(
         write_figure(draw, output)
 
 
+def _network(source: str | None, model: str, of: str | None, sheet: str, theme: str) -> Axes:
+    import bayesnet
+    from bayesnet.diagnosis.naming import known_as
+
+    if source is not None:
+        raise BayesnetError("the network takes no file of findings; name a model with --model")
+    read = bayesnet.read_network(model)
+    part = None if of is None else known_as(read.network, of) or of
+    return read.plot(theme=theme, of=part, sheet=sheet)
+
+
 def _of_many(kind: str, source: str | None, model: str, scope: str, theme: str) -> Axes:
     import bayesnet
 
-    if kind == "network":
-        if source is not None:
-            raise BayesnetError("the network takes no file of findings; name a model with --model")
-        return bayesnet.read_network(model).plot(theme=theme)
     if kind == "calibration":
         from bayesnet.viz.calibration_figure import plot_calibration
 

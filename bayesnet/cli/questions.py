@@ -24,7 +24,7 @@ from bayesnet.cli.common import (
     write_figure,
 )
 from bayesnet.diagnosis.naming import known_as
-from bayesnet.diagnosis.words import amount, parameter_words, percent
+from bayesnet.diagnosis.words import amount, parameter_words, percent, question
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -137,7 +137,7 @@ def attribute(
         extra = {"without": names, "success_without": joint} if names else {}
         _print_answer(diagnosis, {**found.to_dict(), **extra})
         return
-    _shown(found.table, "Why PT failed", {
+    _shown(found.table, question(diagnosis.model), {
         "cause": lambda r: escape(network[r.cause].name),
         "share": lambda r: percent(r.share),
         "total\neffect": lambda r: percent(r.total_effect),

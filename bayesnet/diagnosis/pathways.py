@@ -86,6 +86,7 @@ class Pathways(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
     unit: str
+    unit_note: str = ""
     burdens: _Burdens
     actions: dict[str, Pathway]
     rules: list[TriageRule] = Field(default_factory=list)

@@ -101,6 +101,38 @@ class Sensitivity:
             ],
         }
 
+    def _said(self, top: int = 12) -> list[tuple[str, str, str, str, str]]:
+        """The widest swings: the number, its value and range, the posterior then, where the lead changes."""
+        from bayesnet.diagnosis.words import amount, parameter_words, percent
+
+        return [
+            (
+                parameter_words(self.model.network, r["parameter"]), amount(r["value"]),
+                f"{amount(r['low'])} to {amount(r['high'])}",
+                f"{percent(r['posterior_low'])} to {percent(r['posterior_high'])}",
+                "-" if np.isnan(r["flips_at"]) else amount(r["flips_at"]),
+            )
+            for r in self.table.head(top).to_dict("records")
+        ]
+
+    def _title(self) -> str:
+        from bayesnet.diagnosis.words import percent
+
+        return f"What {self.model.network[self.cause].name}, {percent(self.posterior)}, hangs on"
+
+    def __repr__(self) -> str:
+        rows = [
+            f"  {name}: {value} ({span}), present then {then}, flips at {flips}"
+            for name, value, span, then, flips in self._said()
+        ]
+        return "\n".join([self._title(), *rows])
+
+    def _repr_html_(self) -> str:
+        from bayesnet.diagnosis.words import html_table
+
+        headings = ("number of the model", "value", "its range", "present then", "flips at")
+        return html_table(self._title(), headings, self._said(), self.model.disclaimer)
+
     def plot(self, ax: Axes | None = None, top: int = 12, theme: str = "light") -> Axes:
         """A tornado chart (`bayesnet.viz.tornado_figure.plot_tornado`)."""
         from bayesnet.viz.tornado_figure import plot_tornado

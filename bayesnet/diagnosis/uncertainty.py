@@ -10,7 +10,7 @@ factors as common as in the model itself. All draws are rows of one batch.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -283,16 +283,42 @@ class Intervals:
     def __repr__(self) -> str:
         from bayesnet.diagnosis.words import percent
 
+        network = self.diagnosis.model.network
         lines = []
         for group, (cause, p) in self.top.items():
-            lines.append(f"{group}: {cause} leads in {percent(p)} of the draws")
-        for r in self.table[self.table["posterior"] > 0.01].head(12).to_dict("records"):
-            lines.append(
-                f"  {r['cause']}: present {percent(r['posterior'])} ({percent(r['posterior_low'])} to "
-                f"{percent(r['posterior_high'])}), failed because of it {percent(r['necessity'])} "
-                f"({percent(r['necessity_low'])} to {percent(r['necessity_high'])})"
-            )
+            lines.append(f"{group}: {network[cause].name} leads in {percent(p)} of the draws")
+        lines += [
+            f"  {name}: present {present} ({span}), failed because of it {because} ({its_span})"
+            for name, present, span, because, its_span in self._said()
+        ]
         return "\n".join(lines)
+
+    def _said(self) -> list[tuple[str, str, str, str, str]]:
+        """Per cause that is not improbable: its name, and both numbers with their intervals."""
+        from bayesnet.diagnosis.words import percent
+
+        def span(r: dict[Hashable, Any], number: str) -> str:
+            return f"{percent(r[f'{number}_low'])} to {percent(r[f'{number}_high'])}"
+
+        network = self.diagnosis.model.network
+        return [
+            (
+                network[r["cause"]].name, percent(r["posterior"]), span(r, "posterior"),
+                percent(r["necessity"]), span(r, "necessity"),
+            )
+            for r in self.table[self.table["posterior"] > 0.01].head(12).to_dict("records")
+        ]
+
+    def _repr_html_(self) -> str:
+        from bayesnet.diagnosis.words import html_table, percent
+
+        network = self.diagnosis.model.network
+        leads = "; ".join(
+            f"{group}: {network[cause].name} leads in {percent(p)} of the draws"
+            for group, (cause, p) in self.top.items()
+        )
+        headings = ("cause", "present", "95 % interval", "because of it", "95 % interval")
+        return html_table(leads, headings, self._said(), self.diagnosis.model.disclaimer)
 
 
 def _needed(drawn: Draws, strata: Strata, times: int = 1) -> dict[str, Parts]:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import html
 import math
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from bayesnet.network import Network, OddsRatio, Variable
 
 if TYPE_CHECKING:
     from bayesnet.diagnosis.result import CauseResult, Diagnosis
+    from bayesnet.model import DiagnosticModel
 
 __all__ = [
-    "FAMILIES", "alarm_words", "amount", "finding_words", "headline", "name_of", "parameter_words", "percent",
-    "ratio", "summary",
+    "FAMILIES", "alarm_words", "amount", "finding_words", "headline", "html_table", "name_of",
+    "parameter_words", "percent", "question", "ratio", "summary",
 ]
 
 #: Titles of the families of causes, in the order in which they are shown.
@@ -37,12 +40,20 @@ def percent(p: float) -> str:
     return f"{100 * p:.1f} %" if p < 0.1 or p > 0.99 else f"{100 * p:.0f} %"
 
 
+def question(model: DiagnosticModel) -> str:
+    """What is asked of a patient: why the outcome came about."""
+    if model.outcome is None:
+        return "Probable causes"
+    name = model.network[model.outcome].name
+    return "Why PT failed" if name == "Physical therapy failed" else f"Why: {name[0].lower()}{name[1:]}"
+
+
 def headline(diagnosis: Diagnosis) -> str:
     """The title of a figure, for example `Why PT failed, given 12 findings`."""
     n = sum(x is not None and v != diagnosis.model.outcome for v, x in diagnosis.findings.items())
     failed = any(not math.isnan(r.necessity) for r in diagnosis.results)
     return (
-        f"{'Why PT failed' if failed else 'Probable causes'}, given "
+        f"{question(diagnosis.model) if failed else 'Probable causes'}, given "
         f"{n or 'no'} finding{'s' if n > 1 else ''}"
     )
 
@@ -80,7 +91,7 @@ def finding_words(variable: Variable, value: Any) -> str:
 
 def summary(diagnosis: Diagnosis, top: int) -> str:
     """The leading causes of both groups as text, with what the numbers mean and the disclaimer."""
-    lines = [f"Why PT failed, given {len(diagnosis.findings)} findings ({diagnosis.model.name} "
+    lines = [f"{question(diagnosis.model)}, given {len(diagnosis.findings)} findings ({diagnosis.model.name} "
              f"{diagnosis.model.version})"]
     if alarm := alarm_words(diagnosis):
         lines.append(alarm)
@@ -109,6 +120,25 @@ def alarm_words(diagnosis: Diagnosis) -> str:
     if diagnosis.model.pathways.empty or diagnosis.triage.level == "routine":
         return ""
     return f"{diagnosis.triage.level.upper()}: {' '.join(diagnosis.triage.reasons)}"
+
+
+def html_table(
+    title: str, headings: Sequence[str], rows: Iterable[Sequence[str]], disclaimer: str
+) -> str:
+    """A table for a notebook: words left in the first column, numbers right in the others."""
+    sides = ("left", *["right"] * (len(headings) - 1))
+
+    def line(tag: str, cells: Sequence[str]) -> str:
+        return "<tr>" + "".join(
+            f"<{tag} style='text-align:{side}'>{html.escape(x)}</{tag}>"
+            for side, x in zip(sides, cells, strict=True)
+        ) + "</tr>"
+
+    body = "".join(line("td", r) for r in rows)
+    return (
+        f"<p>{html.escape(title)}</p><table><thead>{line('th', headings)}</thead><tbody>{body}</tbody></table>"
+        f"<p><small>{html.escape(disclaimer)}</small></p>"
+    )
 
 
 def amount(value: float) -> str:

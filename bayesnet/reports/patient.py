@@ -12,6 +12,7 @@ from bayesnet.diagnosis.pathways import decide
 from bayesnet.diagnosis.words import finding_words, name_of, percent, ratio
 
 if TYPE_CHECKING:
+    from bayesnet.diagnosis.pathways import Pathways
     from bayesnet.diagnosis.result import CauseResult, Diagnosis
     from bayesnet.network import Network
 
@@ -50,14 +51,11 @@ _BITS = (
 _DECIBANS = "Numbers in brackets are decibans, ten times the logarithm of the odds' change: 10 is ten to one."
 
 
-def _unit(unit: str) -> tuple[str, str]:
-    """The unit of what an action is worth in plain words, and what it means."""
-    if unit == "quality-adjusted days":
-        return "healthy days", (
-            "Healthy days (quality-adjusted days): expected gain less burden and risk, in days of full "
-            "health; a day with half the usual quality of life counts half."
-        )
-    return unit, "Worth: expected gain less burden and risk."
+def _worth(pathways: Pathways) -> str:
+    """What the worth of an action is, and its unit."""
+    unit = f", in {pathways.unit}" if pathways.unit else ""
+    note = f" ({pathways.unit_note})" if pathways.unit_note else ""
+    return f"Worth: expected gain less burden and risk{unit}{note}."
 
 
 def _parts(diagnosis: Diagnosis, draws: int, seed: int) -> dict[str, Any]:
@@ -144,14 +142,14 @@ def patient_markdown(diagnosis: Diagnosis, draws: int = 1000, seed: int = 0) -> 
               "## What to find out next", ""]
     for kind, found in p["next"].items():
         lines += [f"- {kind}: {_to_find_out(model.network, f)}" for f in found]
-    unit, meaning = _unit(model.pathways.unit)
+    unit = model.pathways.unit
     if p["actions"]:
         lines += ["", "## What to do", ""]
     for a in p["actions"]:
         way = f" ({'; '.join(a.open)})" if a.open else ""
         lines.append(f"- {a.label}{way}: worth {a.net_benefit:.0f} {unit}")
     if p["actions"]:
-        lines += ["", meaning]
+        lines += ["", _worth(model.pathways)]
     return "\n".join(lines) + "\n"
 
 
@@ -211,7 +209,7 @@ def patient_html(diagnosis: Diagnosis, draws: int = 1000, seed: int = 0) -> str:
         ]
     out.append(f"</tbody></table><p class='muted'>{e(_BITS)}</p>")
     if p["actions"]:
-        unit, meaning = _unit(model.pathways.unit)
+        unit = model.pathways.unit
         waits = any(a.open for a in p["actions"])
         out.append("<h2>What to do</h2>" + _head(
             "action", "urgency", f"worth, {unit}:n", *["before that"] * waits
@@ -222,7 +220,7 @@ def patient_html(diagnosis: Diagnosis, draws: int = 1000, seed: int = 0) -> str:
                 f"<tr><th scope='row'>{e(a.label)}</th><td>{e(a.urgency)}</td>"
                 f"<td class='n'>{a.net_benefit:.0f}</td>{last}</tr>"
             )
-        out.append(f"</tbody></table><p class='muted'>{e(meaning)} Actions worth nothing here are left out.</p>")
+        out.append(f"</tbody></table><p class='muted'>{e(_worth(model.pathways))} Actions worth nothing here are left out.</p>")
     out.append(f"<p class='muted'>{e(model.disclaimer)}</p></body></html>")
     return "".join(out)
 

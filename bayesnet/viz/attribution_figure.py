@@ -31,7 +31,7 @@ def plot_attribution(
     theme : str
         `light` or `dark`.
     """
-    from bayesnet.diagnosis.words import percent
+    from bayesnet.diagnosis.words import percent, question
 
     chosen = theme_named(theme)
     shares = attribution.shares[:top]
@@ -54,7 +54,7 @@ def plot_attribution(
     ax.margins(x=0.09)
     ax.set_xlim(left=0)
     ax.xaxis.set_major_formatter(lambda x, _: f"{100 * x:g} %")
-    title(ax, "Why PT failed: shares that add up to one", chosen)
+    title(ax, f"{question(attribution.model)}: shares that add up to one", chosen)
     ax.set_xlabel("share of the failure", color=chosen.muted, fontfamily=FONT)
     footer(ax, attribution.model, chosen, 40,
            "Tick: probability that PT would have succeeded had this cause alone been absent; lower "

@@ -340,6 +340,19 @@ def test_headlines_say_what_is_given(small):
         assert small.diagnose(findings).plot().get_title(loc="left") == said
 
 
+def test_findings_that_repeat_each_other_are_drawn(model):
+    """Night pain alone says nothing of spondyloarthritis here; with its like it says a lot."""
+    result = model.diagnose({
+        "rest_response": "worse", "exercise_response": "better", "morning_stiffness": "over_30_min",
+        "second_half_night_waking": True, "alternating_buttock_pain": True, "night_pain": True,
+    })
+    alone = {f.finding: f.weight for f in result.why("axial_spondyloarthritis").findings}
+    assert abs(alone["night_pain"]) < 0.2
+    shown = patient_network(result)
+    assert shown.left_out == ()
+    assert shown.weights["inflammatory_pain", "pain_pattern"] > 0.5
+
+
 def test_a_change_is_marked_where_its_numbers_differ(small):
     ax = small.diagnose({"walk": "present"}).plot_network()
     (_, change, _) = (t.get_text() for t in named(ax, "text")["narrow"])

@@ -77,7 +77,9 @@ class PatientNetwork:
     ----------
     boxes : dict id -> Box
     weights : dict (parent, child) -> float
-        Decibans: the strongest weight of evidence that passes along the arc, with its sign.
+        Decibans: the strongest weight of evidence that passes along the arc, with its sign. That of a
+        finding is its own with all others known or, if larger, its part (the mean) of what the
+        findings of its mechanism say together.
     left_out : tuple of str
         Findings that say little of the causes shown, in words.
     """
@@ -114,14 +116,18 @@ def patient_network(diagnosis: Diagnosis, causes: int = 6) -> PatientNetwork:
     weights: dict[tuple[str, str], float] = {}
     told: set[str] = set()
     for c in chosen:
-        for f in diagnosis.why(c).findings:
-            if abs(f.weight) < LITTLE or "..." in f.path:
+        why = diagnosis.why(c)
+        # Findings that repeat each other say little one by one, but not together.
+        shared = {f: g.weight / len(g.findings) for g in why.together for f in g.findings}
+        for f in why.findings:
+            weight = max(f.weight, shared[f.finding], key=abs)
+            if abs(weight) < LITTLE or "..." in f.path:
                 continue
             told.add(f.finding)
             for u, v in pairwise(f.path):
                 arc = (u, v) if u in network.parents(v) else (v, u)
-                if abs(f.weight) > abs(weights.get(arc, 0.0)):
-                    weights[arc] = f.weight
+                if abs(weight) > abs(weights.get(arc, 0.0)):
+                    weights[arc] = weight
     ids = [v for v in network.variables if v in {x for arc in weights for x in arc} | set(chosen)]
     unknown = [v for v in ids if v not in told and v not in diagnosis.findings]
     given = {model.outcome: diagnosis.findings.get(model.outcome, True)} if model.outcome else {}

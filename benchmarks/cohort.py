@@ -24,10 +24,11 @@ HERE = Path(__file__).parent
 
 
 def patients(model: bayesnet.DiagnosticModel, rows: int) -> pd.DataFrame:
-    """Simulated patients: age and sex, and a sixth of the rest."""
+    """Simulated patients in whom therapy failed: age and sex, and a sixth of the rest."""
     known = set(model.strata.by)
     return model.simulate(
-        rows, seed=1, missing={v: 0.83 for v in model.network.variables if v not in known}
+        rows, seed=1, given={"pt_failure": True},
+        missing={v: 0.83 for v in model.network.variables if v not in known},
     )
 
 

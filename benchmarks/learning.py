@@ -21,6 +21,8 @@ from bayesnet.learning.local import local_of, parameters_of
 
 HERE = Path(__file__).parent
 NETWORKS = HERE.parent / "tests" / "networks"
+#: Simulated patients that the clinical model learns from.
+PATIENTS = 10_000
 #: Network, hidden variables, rows, iterations of pgmpy.
 RUNS = (
     ("asia", ("either",), 2000, 3),
@@ -95,14 +97,14 @@ def measured() -> str:
         lines.append(f"| {name} | {', '.join(hidden)} | {n:,} | {1000 * a:.2f} | {1000 * b:,.0f} | {b / a:,.0f} |")
         print(lines[-1], flush=True)
     model = bayesnet.load("pt_failure")
-    frame = model.simulate(50_000, seed=1, given={"pt_failure": True}, missing=0.3)
+    frame = model.simulate(PATIENTS, seed=1, given={"pt_failure": True}, missing=0.3)
     start = time.perf_counter()
     learned = model.fit(frame.drop(columns=["pt_failure"], errors="ignore"))
     seconds = time.perf_counter() - start
     assert learned.learning is not None
     t = learned.learning.trace
     lines.append(
-        f"\npt_failure, 50,000 simulated patients with 30 % of the cells and all hidden variables missing, all "
+        f"\npt_failure, {PATIENTS:,} simulated patients with 30 % of the cells and all hidden variables missing, all "
         f"{len(learned.learning.changes):,} numbers, from the literature: {len(t.log_likelihood) - 1} iterations, "
         f"{'converged' if t.converged else 'not converged'}, {seconds:.0f} s."
     )

@@ -197,17 +197,22 @@ def test_a_model_in_one_file_is_the_same_network(folder, tmp_path):
     assert written.posterior().distributions == model.posterior().distributions
 
 
-@pytest.mark.parametrize("command", ["card", "published"])
-def test_no_published_results_are_said_in_one_line(tmp_path, command):
+def test_no_published_results_are_said_in_one_line(tmp_path):
     from typer.testing import CliRunner
 
     from bayesnet.cli import app
 
-    found = CliRunner().invoke(app, ["model", command, str(one_file(tmp_path))], env={"COLUMNS": "400"})
+    file = str(one_file(tmp_path))
+    found = CliRunner().invoke(app, ["model", "published", file], env={"COLUMNS": "400"})
     assert found.exit_code == 2
     error = found.output[found.output.index("error:"):].strip().splitlines()
     assert len(error) == 1
     assert "there is no published.yaml beside the model" in error[0]
+    card = CliRunner().invoke(app, ["model", "card", file])
+    assert card.exit_code == 0, card.output
+    assert "## Purpose" not in card.output
+    assert "## Causes" in card.output
+    assert "## Published results" not in card.output
 
 
 def test_an_error_in_one_file_names_its_line(tmp_path):

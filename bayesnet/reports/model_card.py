@@ -207,7 +207,7 @@ def _evidence(model: DiagnosticModel, notes: CardNotes) -> str:
             f"that was read, {counted['recalled']} rest on a figure from memory, "
             f"{counted['expert']} are expert estimates (each says why). {len(cited)} of the "
             f"{len(document.studies):,} rows of the table are cited, most of them read in an abstract: "
-            + ", ".join(f"{n} {read_in.replace('_', ' ')}" for read_in, n in how.most_common())
+            + ", ".join(f"{n} {read_in.replace('_', ' ')}" for read_in, n in sorted(how.items(), key=lambda x: (-x[1], x[0])))
             + ". A parameter's grade is that of the strongest design among its rows. "
             f"{counted['by definition']} more are so by definition and are not counted.",
             _table(

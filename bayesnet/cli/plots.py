@@ -37,6 +37,7 @@ KINDS = ("network", *OF_PATIENT, *OF_CAUSE, "interview", "cohort", "calibration"
 
 @app.command(
     epilog="Examples:  bayesnet plot network -o network.svg  |  "
+    "bayesnet plot network --of structural -o part.svg  |  "
     "bayesnet plot patient --case medbullets-017 -o patient.pdf --theme dark  |  "
     "bayesnet plot why patient.yaml --cause spinal_stenosis -o why.png  |  "
     "bayesnet plot cohort -o cases.png"

@@ -107,6 +107,13 @@ def nhanes_rows() -> list[dict[str, object]]:
     everyone = "all adults of that age, weighted"
     listed: list[tuple[str, str, pd.Series, pd.Series, str, str, str]] = []
 
+    def share(item: str, state: str, answer: pd.Series, among: pd.Series, population: str, weight: str,
+              note: str) -> dict[str, object]:
+        s = survey_share(answer, d[weight], d.SDMVSTRA, d.SDMVPSU, among & (d[weight] > 0))
+        return NHANES | dict(
+            cause="none", item=item, item_state=state, measure="proportion", value=s.value,
+            ci_low=s.low, ci_high=s.high, n=s.n, population=population, note=note)
+
     def add(item: str, state: str, answer: pd.Series, among: pd.Series = back,
             population: str = chronic, weight: str = "WTINT2YR", note: str = "") -> None:
         listed.append((item, state, answer, among, population, weight, note))
@@ -205,12 +212,7 @@ def nhanes_rows() -> list[dict[str, object]]:
     counted = back & (d.WTINT2YR > 0)
     half[counted] = derivation_half(int(counted.sum()))
     add("second_half_night_waking", "present", late, half & (woken == 1), f"{chronic}, woken by pain; a random half")
-    rows = []
-    for item, state, answer, among, population, weight, note in listed:
-        s = survey_share(answer, d[weight], d.SDMVSTRA, d.SDMVPSU, among & (d[weight] > 0))
-        rows.append(NHANES | dict(
-            cause="none", item=item, item_state=state, measure="proportion", value=s.value,
-            ci_low=s.low, ci_high=s.high, n=s.n, population=population, note=note))
+    rows = [share(*entry) for entry in listed]
     worse_resting = known(rest == 1, rest)
     for item, a, b in (
         ("rest_worse_and_woken", worse_resting, woken),
@@ -229,11 +231,18 @@ def nhanes_rows() -> list[dict[str, object]]:
     kept = counted & ~half
     for weight, answers in (("WTINT2YR", joint), ("WTMEC2YR", mood)):
         for name, answer in answers:
-            s = survey_share(answer, d[weight], d.SDMVSTRA, d.SDMVPSU, kept & (d[weight] > 0))
-            rows.append(NHANES | dict(
-                cause="none", item=name, item_state="joint", measure="proportion", value=s.value, ci_low=s.low,
-                ci_high=s.high, n=s.n, population=f"{chronic}; the half kept back",
-                note="sets no parameter; these people set no dependence of the model"))
+            rows.append(share(name, "joint", answer, kept, f"{chronic}; the half kept back", weight,
+                              "sets no parameter; these people set no dependence of the model"))
+    for low, high in bands.values():
+        aged = (age >= low) & (age < high)
+        for i, state in ((1, "former"), (2, "current")):
+            if low < 70:
+                rows.append(share("smoking", state, known(smoke == i, smoke), back & aged,
+                                  f"{chronic}, aged {max(low, 20)}-{min(high - 1, 69)}", "WTINT2YR", ""))
+            if low >= 65:
+                rows.append(share("smoking", state, known(smoke == i, smoke), aged,
+                                  f"{everyone}, {low} and over" if high > 100 else f"{everyone}, {low}-{high - 1}",
+                                  "WTINT2YR", ""))
     return rows
 
 

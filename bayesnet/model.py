@@ -24,6 +24,7 @@ from bayesnet.inference import (
     Findings,
     Marginals,
     Program,
+    Shortcut,
     Strata,
     compile_program,
     likelihoods_of,
@@ -453,7 +454,8 @@ class DiagnosticModel(Model):
     def strata(self) -> Strata:
         """Programs by the manifest's `strata`, along the folder's own elimination order if any."""
         return Strata(
-            self.network, tuple(self.document.manifest.strata), self.document.elimination_order
+            self.network, tuple(self.document.manifest.strata), self.document.elimination_order,
+            shortcuts=tuple(Shortcut(*each) for each in self.document.shortcuts),
         )
 
     @property

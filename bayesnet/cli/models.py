@@ -393,27 +393,30 @@ def optimise_model(
     path: Annotated[str, typer.Argument(help="A model folder.")],
     steps: Annotated[int, typer.Option(min=1, help="Elimination orders to try in each restart.")] = 50_000,
     restarts: Annotated[int, typer.Option(min=1, help="Searches.")] = 4,
-    seed: Annotated[int, typer.Option(help="Same seed, same order.")] = 0,
+    most: Annotated[int, typer.Option("--shortcuts", min=0, help="Shortcuts to keep.")] = 16,
+    seed: Annotated[int, typer.Option(help="Same seed, same programs.")] = 0,
 ) -> None:
-    """Search long for a fast elimination order and keep it beside the model.
+    """Search long for fast programs and keep what was found beside the model.
 
-    The order changes the speed of answers, never the numbers.
+    An elimination order for patients with any findings, and shortcuts: programs for patients in whom
+    costly findings are absent or unknown. They change the speed of answers, never the numbers.
     """
     import bayesnet
+    from bayesnet.cohort.typical import typical_codes
     from bayesnet.inference import Strata
     from bayesnet.inference.orders import OPEN_WEIGHT, search_order
-    from bayesnet.modelfile.reader import ORDER_FILE
+    from bayesnet.inference.shortcuts import search_shortcuts, written_shortcuts
+    from bayesnet.modelfile.reader import ORDER_FILE, SHORTCUTS_FILE
 
     with clear_errors():
         own_folder(path)
         model = bayesnet.load(path)
-        network, by = model.network, model.strata.by
+        network, by, folder = model.network, model.strata.by, model.document.folder
         with progress(steps * restarts, "orders") as advance:
             order = search_order(
                 network, steps, seed, model.document.elimination_order, by, restarts,
                 lambda done, _: advance(done),
             )
-        file = model.document.folder / ORDER_FILE
         cost = []
         for one in (model.document.elimination_order, order):
             strata = Strata(network, by, one)
@@ -425,11 +428,26 @@ def optimise_model(
         better = sum(w * (a / b - 1) for w, a, b in zip(weights, after, before, strict=True)) < 0
         if better:
             lines = [f"# written by bayesnet model optimise for structure {model.network.structure}"]
-            file.write_text("\n".join([*lines, *order]) + "\n", encoding="utf-8")
+            (folder / ORDER_FILE).write_text("\n".join([*lines, *order]) + "\n", encoding="utf-8")
+        else:
+            order = model.document.elimination_order or order
+        console().print(
+            f"{before[0]:,} multiplications a forward pass before, {after[0]:,} with the order found"
+            + (f" ({before[1]:,} and {after[1]:,} where {' and '.join(by)} are known)" if by else "")
+            + f"; {'written to ' + str(folder / ORDER_FILE) if better else 'not better, nothing written'}."
+        )
+        codes = typical_codes(model, 2000, seed)
+        with progress(100, "shortcuts") as advance:
+            shortcuts = search_shortcuts(
+                network, order, codes, by, most, seed, lambda share: advance(round(100 * share))
+            )
+        if shortcuts:
+            (folder / SHORTCUTS_FILE).write_text(
+                written_shortcuts(network, shortcuts), encoding="utf-8"
+            )
     console().print(
-        f"{before[0]:,} multiplications a forward pass before, {after[0]:,} with the order found"
-        + (f" ({before[1]:,} and {after[1]:,} where {' and '.join(by)} are known)" if by else "")
-        + f"; {'written to ' + str(file) if better else 'not better, nothing written'}."
+        f"{len(shortcuts)} shortcuts written to {folder / SHORTCUTS_FILE}." if shortcuts
+        else "No shortcut would save anything."
     )
 
 

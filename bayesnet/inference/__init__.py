@@ -10,12 +10,14 @@ from bayesnet.inference.evidence import (
 )
 from bayesnet.inference.program import Program
 from bayesnet.inference.run import Marginals, run, run_codes
+from bayesnet.inference.shortcuts import Shortcut
 from bayesnet.inference.strata import Strata
 
 __all__ = [
     "Findings",
     "Marginals",
     "Program",
+    "Shortcut",
     "Strata",
     "compile_program",
     "likelihood_of",

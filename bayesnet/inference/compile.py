@@ -16,9 +16,9 @@ from bayesnet.inference.orders import (
     searched_order,
 )
 from bayesnet.inference.program import Program
-from bayesnet.network import Network
+from bayesnet.network import Network, NoisyMax
 
-__all__ = ["compile_program"]
+__all__ = ["compile_program", "separable"]
 
 
 def compile_program(
@@ -29,6 +29,7 @@ def compile_program(
     zeros_stay: bool = False,
     free_hubs: bool = False,
     given: Mapping[str, str] | None = None,
+    apart: Iterable[str] = (),
     order: Sequence[str] | None = None,
     tries: int = 8,
     climb: int = 0,
@@ -56,6 +57,10 @@ def compile_program(
         Evidence says what is given once more, or nothing of it. The double of a hub (`leaf_hub`), which
         is its name and a prime, may be given too: the program then leaves the hub out, and its
         numbers are the probabilities that the hub goes no further than the given state.
+    apart : iterable of str
+        Noisy-MAX variables without children, of which every row says nothing (ones) or that they are
+        in their neutral state (one there, zero elsewhere). They couple none of their parents then
+        (`bayesnet.inference.compiler`); their own posteriors cannot be asked for.
     order : sequence of str, optional
         An elimination order (`Program.order`, `search_order`) instead of a search for one; it may
         name more variables than this program has. One that lacks some of them is not used.
@@ -73,7 +78,7 @@ def compile_program(
     KeyError
         For an unknown variable.
     ValueError
-        For an unknown state of a given variable.
+        For an unknown state of a given variable; for a variable that cannot be taken apart.
     """
     observed = set(network.variables if evidence_on is None else evidence_on)
     for v in observed:
@@ -88,8 +93,11 @@ def compile_program(
         if hub is not None and (hub in observed or hub not in leaf_hubs(network)):
             raise ValueError(f"{v} can be given only for a hub without children or evidence")
         held[v] = states.index(state)
+    taken_apart = frozenset(apart) & observed
+    if odd := taken_apart - set(separable(network)):
+        raise ValueError(f"{min(odd)} is no noisy-MAX without children and cannot be taken apart")
     slots = tuple(v for v in network.variables if v in observed or v in held)
-    compiler = Compiler(network, slots, frozenset(free), zeros_stay, held, free_hubs)
+    compiler = Compiler(network, slots, frozenset(free), zeros_stay, held, free_hubs, taken_apart)
     elimination = given_order(compiler, order) or searched_order(compiler, tries, seed, largest)
     if elimination.entries > largest:
         raise TooLargeError(
@@ -121,4 +129,14 @@ def compile_program(
         given=held,
         uncut=compiler.uncut,
         precomputed=tuple(compiler.precomputed),
+        apart=taken_apart,
     )
+
+
+def separable(network: Network) -> list[str]:
+    """The noisy-MAX variables without children: what `compile_program` can take apart."""
+    used = {p for d in network.distributions.values() for p in d.parents}
+    return [
+        v for v in network.variables
+        if v not in used and isinstance(network.distributions[v], NoisyMax)
+    ]

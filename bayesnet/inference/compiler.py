@@ -12,12 +12,20 @@ noisy variable y, contribution (c) or function (f):
 
 Summing y out of (f, c) pairs equal values; of a lone f takes its value at the neutral state. The
 exception is the hub (`bayesnet.inference.hubs`).
+
+A finding y that is absent, or of which nothing is known, couples none of its parents (Heckerman 1989,
+"A tractable inference algorithm for diagnosing multiple diseases", UAI): with the likelihood e of its
+states, one for the neutral state and either one or zero for all others,
+
+    P(e | parents) = prod_i sum_y e(y) c_i(y | parent i)
+
+so that a program for such patients takes each contribution to y on its own (`apart`).
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -51,6 +59,7 @@ class Compiler:
         zeros_stay: bool = False,
         given: Mapping[str, int] | None = None,
         free_hubs: bool = False,
+        apart: Collection[str] = (),
     ) -> None:
         self.network = network
         self.given = dict(given or {})
@@ -63,7 +72,9 @@ class Compiler:
         self.table_nodes: dict[str, tuple[int, ...]] = {}
         #: Hubs whose double is given: they are left out themselves.
         self.parted = frozenset(v[:-1] for v in self.given if v not in network)
-        self.hubs = hubs_by_difference(network, frozenset() if free_hubs else free) | self.parted
+        self.apart = frozenset(apart)
+        hubs = hubs_by_difference(network, frozenset() if free_hubs else free)
+        self.hubs = (hubs | self.parted) - self.apart
         self.ids = {v: i for i, v in enumerate(network.variables)}
         self.sizes = [len(v) for v in network.variables.values()]
         self.toward_first = [network.combines_toward_first(v) for v in network.variables]
@@ -79,6 +90,8 @@ class Compiler:
         #: For each node, the values that its contributions can take, by noisy variable.
         self.reached: list[dict[int, frozenset[int]]] = []
         self.held = {self.ids[v]: v for v in self.given if v in self.ids}
+        #: Nodes that have been taken up before any variable is eliminated.
+        self.taken_up: set[int] = set()
         self._add_factors(evidence_on)
 
     def _add(
@@ -108,7 +121,7 @@ class Compiler:
         relevant = self.network.ancestors([*evidence_on, *self.parted])
         factors = [f for v in self.network.variables if v in relevant
                    for f in self.network.factors_of(v)]
-        contributed = {f.scope[-1] for f in factors if f.contribution}
+        contributed = {f.scope[-1] for f in factors if f.contribution} - self.apart
         also_used = {v for f in factors for v in (f.scope[:-1] if f.contribution else f.scope)}
         also_used |= self.given.keys() | self.hubs
         double: dict[str, int] = {}
@@ -132,11 +145,12 @@ class Compiler:
             double[v] = noisy
             if v not in self.hubs:
                 self.noisy.add(noisy)
+        of_apart: list[tuple[int, str]] = []
         for f in factors:
             scope = tuple(self.ids[v] for v in f.scope)
             contributions: frozenset[int] = frozenset()
             child, values = f.scope[-1], f.values
-            if f.contribution:
+            if f.contribution and child not in self.apart:
                 scope = (*scope[:-1], double[child])
                 if child not in self.hubs:
                     contributions = frozenset(scope[-1:])
@@ -144,6 +158,8 @@ class Compiler:
                     values = summed_up(values, self.toward_first[scope[-1]])
             constant = child not in self.free
             added = self._add_cut(scope, contributions, values, constant)
+            if child in self.apart:
+                of_apart.append((added, child))
             if not constant:
                 self.table_nodes[child] = (*self.table_nodes.get(child, ()), added)
         for v in (v for v in self.given if v in self.ids):
@@ -153,6 +169,16 @@ class Compiler:
             i = self.ids[v]
             node = Node("evidence", (i,), frozenset(), self.sizes[i], False)
             self.evidence_nodes[v] = self._add(node)
+        # All that such findings say of the same parent is one table.
+        said: dict[tuple[int, ...], int] = {}
+        for added, v in of_apart:
+            one = self._contract(added, self.evidence_nodes[v], self.ids[v])
+            scope = self.nodes[one].scope
+            self.taken_up |= {added, self.evidence_nodes[v]}
+            if scope in said:
+                self.taken_up |= {said[scope], one}
+                one = self._contract(said[scope], one, None)
+            said[scope] = one
 
     def _add_cut(
         self, scope: tuple[int, ...], contributions: frozenset[int], values: FloatArray,
@@ -177,6 +203,10 @@ class Compiler:
             self.varying.add(index)
         return index
 
+    def open_nodes(self) -> list[int]:
+        """The nodes that elimination starts from."""
+        return [n for n in range(len(self.nodes)) if n not in self.taken_up]
+
     def cost(self, order: Sequence[int]) -> float:
         """Multiplications of both passes in `order`, counted without forming any table."""
         saved = len(self.nodes)
@@ -190,18 +220,20 @@ class Compiler:
         """What `cost` counts from, as arrays for the compiled count."""
         from bayesnet.inference.annealing import WIDEST_SCOPE, Work
 
-        shape = len(self.nodes), WIDEST_SCOPE
+        nodes = self.open_nodes()
+        shape = len(nodes), WIDEST_SCOPE
         scopes, reached = np.zeros(shape, np.int64), np.zeros(shape, np.int64)
-        for i, node in enumerate(self.nodes):
+        for i, n in enumerate(nodes):
+            node = self.nodes[n]
             for j, v in enumerate(node.scope):
                 scopes[i, j] = v
                 if v in node.contributions:
                     # A contribution that can take no value counts as one that takes one.
-                    reached[i, j] = sum(1 << k for k in self.reached[i][v]) or 1
+                    reached[i, j] = sum(1 << k for k in self.reached[n][v]) or 1
         return Work(
-            np.array([len(x.scope) for x in self.nodes]), scopes, reached,
-            np.array([float(x.size) for x in self.nodes]),
-            np.array([x.constant for x in self.nodes]),
+            np.array([len(self.nodes[n].scope) for n in nodes]), scopes, reached,
+            np.array([float(self.nodes[n].size) for n in nodes]),
+            np.array([self.nodes[n].constant for n in nodes]),
             np.array(self.sizes), np.array(self.toward_first),
         )
 
@@ -218,7 +250,7 @@ class Compiler:
             else:
                 done.append(node)
 
-        for node in range(len(self.nodes)):
+        for node in self.open_nodes():
             place(node)
         for v, bucket in zip(order, buckets, strict=True):
             if bucket:

@@ -35,7 +35,7 @@ def given_order(compiler: Compiler, order: Sequence[str] | None) -> Elimination 
     """The variables of the compiler in the given order; None if there is none or it lacks some."""
     if order is None:
         return None
-    present = {v for node in compiler.nodes for v in node.scope}
+    present = {v for n in compiler.open_nodes() for v in compiler.nodes[n].scope}
     ids = {compiler.names[v]: v for v in present}
     named = set(order)
     kept: list[str] = []
@@ -50,18 +50,18 @@ def given_order(compiler: Compiler, order: Sequence[str] | None) -> Elimination 
             kept.append(v)
     if len(kept) != len(ids) or len(set(kept)) != len(ids):
         return None
-    scopes = [node.scope for node in compiler.nodes]
+    scopes = [compiler.nodes[n].scope for n in compiler.open_nodes()]
     return cost_of_order(scopes, compiler.sizes, [ids[v] for v in kept])
 
 
 def searched_order(compiler: Compiler, tries: int, seed: int, largest: float) -> Elimination:
     """The cheapest of the orders that a greedy search finds; not compared above `largest` entries."""
-    present = sorted({v for node in compiler.nodes for v in node.scope})
+    present = sorted({v for n in compiler.open_nodes() for v in compiler.nodes[n].scope})
     dense = {v: i for i, v in enumerate(present)}
     candidates = [
         replace(e, order=tuple(present[i] for i in e.order))
         for e in good_eliminations(
-            [[dense[v] for v in node.scope] for node in compiler.nodes],
+            [[dense[v] for v in compiler.nodes[n].scope] for n in compiler.open_nodes()],
             [compiler.sizes[v] for v in present],
             tries,
             seed,
@@ -85,7 +85,7 @@ def climbed_order(compiler: Compiler, found: Elimination, steps: int, seed: int)
     order, _ = anneal(
         (compiler.work(),), np.array([1.0 / cost]), np.array(found.order), steps, 0.0, seed
     )
-    scopes = [node.scope for node in compiler.nodes]
+    scopes = [compiler.nodes[n].scope for n in compiler.open_nodes()]
     return cost_of_order(scopes, compiler.sizes, order.tolist())
 
 

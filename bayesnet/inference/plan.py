@@ -261,8 +261,16 @@ def lay_out(
 
 
 def make_plan(program: Program, targets: Iterable[str] | None = None) -> Plan:
-    """Lay `program` out for the posteriors of `targets` (all variables by default)."""
+    """Lay `program` out for the posteriors of `targets` (all variables by default).
+
+    Raises
+    ------
+    ValueError
+        For a target that the program takes apart.
+    """
     wanted = set(program.variables if targets is None else targets)
+    if wanted & program.apart:
+        raise ValueError(f"this program gives no posterior of {min(wanted & program.apart)}")
     nodes = program.nodes
     tables = tuple(n for nodes_of in program.table_nodes.values() for n in nodes_of)
     needed = {program.evidence_nodes[v] for v in wanted}

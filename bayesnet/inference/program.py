@@ -172,6 +172,8 @@ class Program:
         The factors that lost an axis to `given`.
     precomputed : tuple of Precomputed
         The steps that depend on them alone, in order.
+    apart : frozenset of str
+        Variables that every row leaves open or neutral; their posteriors cannot be asked for.
     plans : dict
         Those made so far, by their targets; programs that differ only in numbers share them.
     """
@@ -191,6 +193,7 @@ class Program:
     given: dict[str, int]
     uncut: dict[int, Uncut]
     precomputed: tuple[Precomputed, ...]
+    apart: frozenset[str] = frozenset()
     plans: dict[frozenset[str] | None, Plan] = field(default_factory=dict)
 
     def plan(self, targets: Iterable[str] | None = None) -> Plan:

@@ -18,6 +18,9 @@ absent is a product over its parents, so two programs answer, and
 
 (the difference loses no more digits than a hub within a program does, `compile_program`). Whoever
 asks for both P(x | y) and P(x | no y) asks for P(x) and P(x, no y), one program each.
+
+And each of these programs may have shortcuts, for patients in whom costly findings are absent or
+unknown (`bayesnet.inference.shortcuts`).
 """
 
 from __future__ import annotations
@@ -35,7 +38,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from bayesnet.inference.compile import compile_program
+from bayesnet.inference.compile import compile_program, separable
 from bayesnet.inference.hubs import double_weights, leaf_hub
 from bayesnet.inference.orders import counted_multiplications
 from bayesnet.inference.program import Program
@@ -50,6 +53,7 @@ from bayesnet.inference.run import (
     run_codes_joined,
     run_joined,
 )
+from bayesnet.inference.shortcuts import Shortcut, Shortcuts
 from bayesnet.network import Network
 from bayesnet.network.factor import FloatArray
 
@@ -61,6 +65,8 @@ BoolArray = npt.NDArray[np.bool_]
 Tables = Mapping[str, Sequence[FloatArray]]
 Rows = npt.NDArray[np.intp] | slice
 UNKNOWN = -1
+#: Instead of the place of a shortcut: the program for any findings.
+WHOLE = -1
 #: Programs for all states together may take so many times the multiplications of the one that
 #: leaves them open: each of theirs takes some two thirds of the time.
 DEARER = 1.7
@@ -85,6 +91,10 @@ class Strata:
     free : frozenset of str
         The variables whose numbers may be given anew for every row (`compile_program`). Their programs
         are made for a few patients, so the mixture always answers: it compiles one small program.
+    shortcuts : tuple of Shortcut
+        Programs that leave findings out, cheapest first.
+    apart : frozenset of str
+        Findings without children that are absent or unknown in every patient (`compile_program`).
     """
 
     network: Network
@@ -92,6 +102,12 @@ class Strata:
     order: Sequence[str] | None = None
     evidence_on: frozenset[str] | None = None
     free: frozenset[str] = frozenset()
+    shortcuts: tuple[Shortcut, ...] = ()
+    apart: frozenset[str] = frozenset()
+
+    @cached_property
+    def _fitting(self) -> Shortcuts:
+        return Shortcuts(self.network, self.shortcuts)
 
     @cached_property
     def position(self) -> dict[str, int]:
@@ -116,7 +132,7 @@ class Strata:
         return hub if seen and hub not in self.by else None
 
     @cached_property
-    def _programs(self) -> dict[Known, Program]:
+    def _programs(self) -> dict[tuple[Known, int], Program]:
         return {}
 
     @cached_property
@@ -139,28 +155,34 @@ class Strata:
             )
         )
 
-    def program(self, known: Known | None = None) -> Program:
+    def program(self, known: Known | None = None, shortcut: int = WHOLE) -> Program:
         """The program for patients whose states of `by` are `known` (-1: not known).
 
-        With one state more, the program without the hub.
+        With one state more, the program without the hub; `shortcut` is the place of one.
         """
-        key = (UNKNOWN,) * len(self.by) if known is None else known
+        held = (UNKNOWN,) * len(self.by) if known is None else known
+        key = held, shortcut
         if key not in self._programs:
             names = self.by
             seen = set(self.network.variables if self.evidence_on is None else self.evidence_on)
-            if len(key) > len(self.by):
+            apart, order = self.apart, self.order
+            if shortcut != WHOLE:
+                without, order = self.shortcuts[shortcut].without, self.shortcuts[shortcut].order
+                apart = without & self._separable
+                seen -= without - apart
+            if len(held) > len(self.by):
                 assert self.hub is not None
                 names = (*names, f"{self.hub}'")
                 seen.remove(self.hub)
-            given = {v: k for v, k in zip(names, key, strict=True) if k != UNKNOWN}
-            first = tuple(min(k, 0) for k in key)
+            given = {v: k for v, k in zip(names, held, strict=True) if k != UNKNOWN}
+            first = tuple(min(k, 0) for k in held), shortcut
             if first not in self._programs:
                 states = {v: self.network[v.removesuffix("'")].states[0] for v in given}
                 # A program for a few patients is not worth a long search; one with free numbers runs
                 # some thousand rows of one patient.
                 self._programs[first] = compile_program(
                     self.network, evidence_on=seen, free=self.free, free_hubs=True,
-                    given=states, order=self.order, tries=2 if self.free else 8,
+                    given=states, apart=apart, order=order, tries=2 if self.free else 8,
                     climb=2000 if self.free else 0,
                 )
             self._programs[key] = self._programs[first].holding(given)
@@ -180,8 +202,9 @@ class Strata:
         if self.hub is not None:
             at = self.position[self.hub]
             of_hub = likelihood[:, at : at + 2]
+        counts = self._fitting.counts_in_likelihood(likelihood) if self.shortcuts else None
         return self._with_hub(
-            len(likelihood), possible, of_hub, self._wanted(targets),
+            len(likelihood), possible, of_hub, counts, self._wanted(targets),
             lambda p, rows, n, wanted: run_joined(
                 p, self._read_by(p, likelihood[rows]), wanted, _cut(tables, p, rows), backend, n
             ),
@@ -202,26 +225,25 @@ class Strata:
         if self.hub is not None:
             states = np.array([[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]])
             of_hub = states[codes[:, names.index(self.hub)]]
-        read = np.array([v != self.hub for v in names])
+        counts = self._fitting.counts_in_codes(codes) if self.shortcuts else None
         return self._with_hub(
-            len(codes), possible, of_hub, self._wanted(targets),
-            lambda p, rows, n, wanted: run_codes_joined(
-                p, codes[rows] if of_hub is None else codes[rows][:, read], wanted, n
-            ),
+            len(codes), possible, of_hub, counts, self._wanted(targets),
+            lambda p, rows, n, wanted: run_codes_joined(p, self._read_codes(p, codes[rows]), wanted, n),
             threads,
         )
 
     def _with_hub(
         self, patients: int, possible: Sequence[BoolArray], of_hub: FloatArray | None,
-        wanted: frozenset[str],
+        counts: BoolArray | None, wanted: frozenset[str],
         answer: Callable[[Program, Rows, int | None, frozenset[str]], Joined], threads: int | None,
     ) -> Marginals:
         """The mixture, and the hub itself where it is wanted; `of_hub` is its likelihood."""
         hub = self.hub
+        shortcut = None if counts is None else self._fitting.fitting(counts, wanted)
 
         def mixture(weights: FloatArray | None, targets: frozenset[str]) -> Marginals:
             return self._mixture(
-                patients, possible, weights, targets,
+                patients, possible, shortcut, weights, targets,
                 lambda p, rows, n: answer(p, rows, n, targets), threads,
             )
 
@@ -249,6 +271,17 @@ class Strata:
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
+
+    @cached_property
+    def _separable(self) -> frozenset[str]:
+        return frozenset(separable(self.network))
+
+    def _read_codes(self, program: Program, codes: CodeArray) -> CodeArray:
+        """The columns that a program reads."""
+        if len(program.variables) == len(self.network.variables):
+            return codes
+        place = {v: i for i, v in enumerate(self.network.variables)}
+        return codes[:, [place[v] for v in program.variables]]
 
     def _read_by(self, program: Program, likelihood: FloatArray) -> FloatArray:
         """The part of the evidence axis that a program reads."""
@@ -305,46 +338,54 @@ class Strata:
                 yield key, np.flatnonzero(here)
 
     def _weighted_parts(
-        self, patients: int, possible: Sequence[BoolArray], weights: FloatArray | None
-    ) -> Iterator[tuple[Known, npt.NDArray[np.intp], FloatArray | None]]:
-        """The parts, with both states of the hub's double where they count."""
-        for key, rows in self._parts(patients, possible):
-            if weights is None:
-                yield key, rows, None
-                continue
-            for state in (0, 1):
-                weight = weights[rows, state]
-                counts = weight != 0
-                if counts.all():
-                    yield (*key, state), rows, weight
-                elif counts.any():
-                    yield (*key, state), rows[counts], weight[counts]
+        self, patients: int, possible: Sequence[BoolArray], shortcut: npt.NDArray[np.intp] | None,
+        weights: FloatArray | None,
+    ) -> Iterator[tuple[Known, int, npt.NDArray[np.intp], FloatArray | None]]:
+        """The parts by shortcut, with both states of the hub's double where they count."""
+        for key, all_rows in self._parts(patients, possible):
+            for taken, rows in _by_shortcut(all_rows, shortcut):
+                if weights is None:
+                    yield key, taken, rows, None
+                    continue
+                for state in (0, 1):
+                    weight = weights[rows, state]
+                    counts = weight != 0
+                    if counts.all():
+                        yield (*key, state), taken, rows, weight
+                    elif counts.any():
+                        yield (*key, state), taken, rows[counts], weight[counts]
 
     def _answers(
-        self, patients: int, possible: Sequence[BoolArray], weights: FloatArray | None,
+        self, parts: Iterable[tuple[Known, int, npt.NDArray[np.intp], FloatArray | None]],
         answer: Callable[[Program, Rows, int | None], Joined], threads: int | None,
     ) -> Iterator[tuple[Rows, FloatArray | None, Joined]]:
         """The rows of each part, how much it counts for them and what its program says of them."""
-        parts: list[tuple[Program, Rows, FloatArray | None]] = [
-            (self.program(key), _as_slice(rows), weight)
-            for key, rows, weight in self._weighted_parts(patients, possible, weights)
+        ready = [
+            (self.program(key, taken), _as_slice(rows), weight) for key, taken, rows, weight in parts
         ]
-        workers = min(threads or os.cpu_count() or 1, len(parts) - 1)
-        if workers < 2 or patients > SMALL_BATCH:
-            for program, rows, weight in parts:
+        sizes = [_length(rows) for _, rows, _ in ready]
+        workers = min(threads or os.cpu_count() or 1, len(ready))
+        if workers < 2 or 2 * sum(n > SMALL_BATCH for n in sizes) > len(ready):
+            for program, rows, weight in ready:
                 yield rows, weight, answer(program, rows, threads)
             return
-        # The first alone: what it lays out serves the others.
-        (program, rows, weight), *others = parts
-        yield rows, weight, answer(program, rows, threads)
+        # The first of each structure alone: what it lays out serves the others.
+        laid_out: set[int] = set()
+        others = []
+        for program, rows, weight in ready:
+            if id(program.plans) in laid_out:
+                others.append((program, rows, weight))
+                continue
+            laid_out.add(id(program.plans))
+            yield rows, weight, answer(program, rows, threads)
         with ThreadPoolExecutor(workers) as pool:
             found = pool.map(lambda part: answer(part[0], part[1], 1), others)
             for (_, rows, weight), joined in zip(others, found, strict=True):
                 yield rows, weight, joined
 
     def _mixture(
-        self, patients: int, possible: Sequence[BoolArray], weights: FloatArray | None,
-        wanted: frozenset[str],
+        self, patients: int, possible: Sequence[BoolArray], shortcut: npt.NDArray[np.intp] | None,
+        weights: FloatArray | None, wanted: frozenset[str],
         answer: Callable[[Program, Rows, int | None], Joined], threads: int | None,
     ) -> Marginals:
         variables = tuple(self.network.variables)
@@ -373,15 +414,30 @@ class Strata:
                 found += posterior[at] * old[:, None]
             posterior[at] = found
 
-        for at, share, (found, log_evidence) in self._answers(
-            patients, possible, weights, answer, threads
-        ):
+        parts = self._weighted_parts(patients, possible, shortcut, weights)
+        for at, share, (found, log_evidence) in self._answers(parts, answer, threads):
             add(at, share, found, log_evidence)
         mixed = weight != 1
         with np.errstate(invalid="ignore", divide="ignore"):
             posterior[mixed] /= weight[mixed, None]
             log_evidence = highest + np.log(weight)
         return as_marginals(variables, sizes, wanted, (posterior, log_evidence))
+
+
+def _by_shortcut(
+    rows: npt.NDArray[np.intp], shortcut: npt.NDArray[np.intp] | None
+) -> Iterator[tuple[int, npt.NDArray[np.intp]]]:
+    """Rows of one part by the shortcut that each takes."""
+    if shortcut is None:
+        yield WHOLE, rows
+        return
+    taken = shortcut[rows]
+    for one in np.unique(taken).tolist():
+        yield one, rows[taken == one]
+
+
+def _length(rows: Rows) -> int:
+    return rows.stop - rows.start if isinstance(rows, slice) else len(rows)
 
 
 def _as_slice(rows: npt.NDArray[np.intp]) -> Rows:

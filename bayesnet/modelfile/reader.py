@@ -6,6 +6,7 @@ to blocks. All problems of all files are collected before anything is raised.
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -47,10 +48,14 @@ from bayesnet.network.factor import FloatArray
 from bayesnet.network.network import network_problems
 from bayesnet.studies import StudyFigure, read_studies
 
-__all__ = ["ORDER_FILE", "Background", "ModelDocument", "Parameter", "read_model"]
+__all__ = [
+    "ORDER_FILE", "SHORTCUTS_FILE", "Background", "ModelDocument", "Parameter", "read_model",
+]
 
 #: Beside model.yaml: a good elimination order. It changes the speed, never the numbers.
 ORDER_FILE = "elimination_order.txt"
+#: Beside it: programs for patients in whom some findings are absent or unknown; speed too.
+SHORTCUTS_FILE = "shortcuts.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +155,17 @@ class ModelDocument:
             return None
         first, _, rest = text.partition("\n")
         return tuple(rest.split()) if first.split()[-1:] == [self.network.structure] else None
+
+    @cached_property
+    def shortcuts(self) -> tuple[tuple[frozenset[str], tuple[str, ...]], ...]:
+        """What each of those that `bayesnet model optimise` found leaves out, and its order."""
+        try:
+            data = json.loads((self.folder / SHORTCUTS_FILE).read_text(encoding="utf-8"))
+        except OSError:
+            return ()
+        if data["structure"] != self.network.structure:
+            return ()
+        return tuple((frozenset(x["without"]), tuple(x["order"])) for x in data["shortcuts"])
 
     @cached_property
     def studies(self) -> Mapping[str, StudyFigure]:

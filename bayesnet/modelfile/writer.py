@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import yaml
 
-from bayesnet.modelfile.reader import ORDER_FILE, ModelDocument, Parameter
+from bayesnet.modelfile.reader import ORDER_FILE, SHORTCUTS_FILE, ModelDocument, Parameter
 from bayesnet.network import (
     TWO_STATES,
     Mixture,
@@ -74,7 +74,7 @@ def write_model(document: ModelDocument, folder: str | os.PathLike[str]) -> Path
         table = (document.folder / document.manifest.studies).resolve()
         manifest["studies"] = os.path.relpath(table, root.resolve())
     (root / "model.yaml").write_text(_dump(manifest), encoding="utf-8")
-    for name in (ORDER_FILE, PATHWAYS_FILE, PUBLISHED_FILE):
+    for name in (ORDER_FILE, SHORTCUTS_FILE, PATHWAYS_FILE, PUBLISHED_FILE):
         source = document.folder / name
         if source.exists() and not (root / name).exists():
             shutil.copyfile(source, root / name)

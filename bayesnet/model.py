@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from bayesnet.diagnosis.pathways import Pathways
     from bayesnet.diagnosis.result import Diagnosis
     from bayesnet.diagnosis.sensitivity import ParameterRange
+    from bayesnet.diagnosis.tables import NamedTable
     from bayesnet.diagnosis.uncertainty import Draws
     from bayesnet.learning import Learning
     from bayesnet.modelfile import ModelDocument
@@ -399,6 +400,16 @@ class Model:
         from bayesnet.learning import recalibrate
 
         return recalibrate(self, frequencies, given, source)
+
+    def named(self, table: pd.DataFrame) -> NamedTable:
+        """A table of an answer in plain words: `model.named(result.next().head(5))`.
+
+        Ids become labels, columns get headings that explain themselves, probabilities are written as
+        percentages; to read, not to compute with (`bayesnet.diagnosis.tables`).
+        """
+        from bayesnet.diagnosis.tables import named
+
+        return named(self, table)
 
     def to_pgmpy(self) -> Any:
         """The network as a pgmpy `DiscreteBayesianNetwork`."""

@@ -148,8 +148,10 @@ class Learning:
     def _repr_html_(self) -> str:
         head, *_ = str(self).split("for most people:")
         shown = self.moved.head(15).drop(columns=["known"])
+        if not np.isfinite(shown["low"]).any():
+            shown = shown.drop(columns=["low", "high"])
         warned = "".join(f"<br>{html.escape(w)}" for w in self.warnings)
-        table = shown.to_html(index=False, float_format=lambda x: f"{x:.3g}")
+        table = shown.to_html(index=False, float_format=lambda x: f"{x:,.0f}" if x >= 1000 else f"{x:.3g}")
         return f"{html.escape(head).replace(chr(10), '<br>')}for most people:<br>{table}<small>{warned}</small>"
 
 

@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 
 import bayesnet
 from bayesnet.cli import app
+from bayesnet.diagnosis.explanation import contrast, explain
 from bayesnet.diagnosis.information import next_findings
 from bayesnet.diagnosis.interview import Interview
 from bayesnet.diagnosis.pathways import (
@@ -25,10 +26,12 @@ from bayesnet.diagnosis.pathways import (
 )
 from bayesnet.diagnosis.result import without_link
 from bayesnet.diagnosis.sensitivity import sensitivity
+from bayesnet.diagnosis.whatif import forced
 from bayesnet.diagnosis.words import parameter_words, percent
 from bayesnet.errors import EvidenceError, ModelFileError
-from bayesnet.reports.patient import patient_html, patient_json
+from bayesnet.reports.patient import patient_html, patient_json, patient_markdown
 from bayesnet.validation import shipped_cases
+from bayesnet.viz.interview_figure import course_of
 
 PATHWAYS = """\
 unit: days
@@ -152,15 +155,25 @@ def test_findings_that_repeat_each_other_are_shown_as_one(model):
     without = model.diagnose({"sex": "male"})[cause].posterior
     expected = bans(why.posterior / (1 - why.posterior) / (without / (1 - without)))
     lines = repr(why).splitlines()
-    head = next(i for i, line in enumerate(lines) if "together, by way of inflammatory pain" in line)
+    head = next(i for i, line in enumerate(lines) if "3 findings together, by way of inflammatory pain" in line)
     assert float(lines[head].split()[0]) == pytest.approx(expected, abs=0.05)
     members = [line for line in lines if line.startswith(" " * 12)]
     assert members == lines[head + 1 : head + 4]
     assert [float(m.split()[0]) for m in members] == sorted((float(m.split()[0]) for m in members), reverse=True)
     assert sum(float(m.split()[0]) for m in members) < 0.9 * expected
     page = why._repr_html_()
-    assert page.count("<tr>") == 1 + 1 + 4
-    assert "together, by way of inflammatory pain" in page
+    assert page.count("<tr>") == 1 + 1 + 4 + 1
+    assert "3 findings together" in page
+    for text in (repr(why), page):
+        assert "_pain" not in text, "ids are not for readers"
+        assert "+3 doubles the odds" in text
+
+
+def test_the_way_of_a_finding_is_told_in_labels(model):
+    why = model.diagnose({"rest_response": "worse", "enthesitis": True}).why("axial_spondyloarthritis")
+    ways = {f.finding: why.way(f) for f in why.findings}
+    assert ways == {"rest_response": "inflammatory pain, dominant pain pattern", "enthesitis": ""}
+    assert "Response to rest: worse, by way of inflammatory pain, dominant pain pattern" in repr(why)
 
 
 def test_how_sure_is_told_in_names(model):
@@ -179,8 +192,21 @@ def test_how_sure_is_told_in_names(model):
 
 
 def test_the_question_is_about_the_models_own_outcome(model, small):
-    assert repr(model.diagnose({})).startswith("Why PT failed, given 0 findings")
-    assert small.network[small.outcome].name.lower() in repr(small.diagnose(EVIDENCE)).splitlines()[0].lower()
+    assert repr(model.diagnose({})).startswith("Why PT failed, given no finding (")
+    result = small.diagnose(EVIDENCE)
+    own = small.network[small.outcome].name.lower()
+    assert own in repr(result).splitlines()[0].lower()
+    assert own in repr(result.attribution).splitlines()[0].lower()
+    assert own in html_title(patient_html(result, 20)).lower()
+    pages = [repr(result), repr(result.attribution), result._repr_html_(), patient_html(result, 20), patient_markdown(result, 20)]
+    for text in pages:
+        assert "PT" not in text
+        assert "therapy" not in text
+    assert html_title(patient_html(model.diagnose({}), 20)) == "Why physical therapy (PT) failed"
+
+
+def html_title(page):
+    return page.split("<title>")[1].split("</title>")[0]
 
 
 def test_unknown_causes_are_named(small):
@@ -191,6 +217,21 @@ def test_unknown_causes_are_named(small):
         result.sensitivity("feer")
     with pytest.raises(EvidenceError, match="no kind 'storys'"):
         result.next(["storys"])
+    with pytest.raises(EvidenceError, match=r"(?s)no cause 'narow'.*no cause 'feer'"):
+        result.next(causes=["narow", "feer"])
+
+
+def test_causes_are_called_by_their_labels_everywhere(model):
+    given, cause, label = {"rest_response": "worse"}, "kinesiophobia", "fear of Movement"
+    result = model.diagnose(given)
+    assert next_findings(result, ["history"], causes=[label]) == next_findings(result, ["history"], causes=[cause])
+    assert explain(result, label).cause == cause
+    assert contrast(result, label, "Poor sleep").against == "poor_sleep"
+    assert forced(result, {label: "absent"}).equals(forced(result, {cause: "absent"}))
+    assert result.success_without(label) == result.success_without(cause)
+    talk = Interview(model, given, kinds=("history",), causes=(label,))
+    after = talk.answer(talk.question().finding, None)
+    assert list(course_of(after, [label, "Poor sleep"])[1]) == [cause, "poor_sleep"]
 
 
 # ------------------------------------------------------------------ information

@@ -110,7 +110,7 @@ def _bar(p: float, width: int) -> str:
 
 
 def _show_diagnosis(result: Diagnosis, case: Case | None, by: str, top: int) -> None:
-    from bayesnet.diagnosis.words import alarm_words, finding_words, name_of
+    from bayesnet.diagnosis.words import alarm_words, finding_words, happened, name_of
 
     out = console()
     network = result.model.network
@@ -134,26 +134,26 @@ def _show_diagnosis(result: Diagnosis, case: Case | None, by: str, top: int) -> 
         out.print(table)
         out.print()
     best = result.ranked("diagnoses", by)[0]
-    out.print(_sentence(best), soft_wrap=True)
+    out.print(_sentence(best, happened(result.model)), soft_wrap=True)
     if case is not None:
         names = ", ".join(network[c].name for c in case.true_causes)
         out.print(f"[bold]Published diagnosis:[/] {escape(names)}")
     out.print(
-        "[dim]because of it: probability that PT failed because of this cause; present: probability "
+        f"[dim]because of it: probability that {escape(happened(result.model))} because of this cause; present: probability "
         "that the cause is present; before: the same before any finding; LR: what the findings say "
         "about it (odds now / odds before).\n"
         f"{escape(result.model.disclaimer)}[/]"
     )
 
 
-def _sentence(r: CauseResult) -> str:
+def _sentence(r: CauseResult, happened: str) -> str:
     from bayesnet.diagnosis.words import name_of, percent, ratio
 
     text = f"Leading diagnosis: [bold]{escape(name_of(r))}[/], probability {percent(r.posterior)}"
     if math.isfinite(r.likelihood_ratio):
         text += f"; the findings multiply its odds by {ratio(r.likelihood_ratio)}"
     if not math.isnan(r.necessity):
-        text += f"; PT failed because of it with probability {percent(r.necessity)}"
+        text += f"; {escape(happened)} because of it with probability {percent(r.necessity)}"
     return text + "."
 
 

@@ -24,7 +24,7 @@ from bayesnet.cli.common import (
     write_figure,
 )
 from bayesnet.diagnosis.naming import known_as
-from bayesnet.diagnosis.words import amount, parameter_words, percent, question
+from bayesnet.diagnosis.words import amount, averted, parameter_words, percent, question
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -148,7 +148,7 @@ def attribute(
     console().print(f"No cause of the model explains {percent(found.unexplained)} of the failure.")
     if joint is not None:
         mended = ", ".join(network[c].name for c in names)
-        console().print(f"Without {escape(mended)}: PT would have succeeded with {percent(joint)}.")
+        console().print(f"Without {escape(mended)}: {escape(averted(diagnosis.model))} with probability {percent(joint)}.")
     _footer(diagnosis)
 
 

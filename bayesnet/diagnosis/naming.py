@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from bayesnet.errors import EvidenceError, did_you_mean
+from bayesnet.errors import EvidenceError, Problem, did_you_mean
 from bayesnet.network import Network
 
-__all__ = ["cause_id", "closest", "known_as", "where_listed"]
+__all__ = ["cause_id", "cause_ids", "closest", "known_as", "where_listed"]
 
 #: So many causes are listed in an error; of more, it says where the list is.
 FEW = 8
@@ -58,6 +58,27 @@ def cause_id(network: Network, causes: Iterable[str], name: str) -> str:
         role = network[other].role
         raise EvidenceError([f"no cause {name!r}: {other} is a {role} variable.{where_listed(ids)}"])
     raise EvidenceError([f"no cause {name!r}.{closest(network, ids, name) or where_listed(ids)}"])
+
+
+def cause_ids(network: Network, causes: Iterable[str], names: str | Iterable[str]) -> list[str]:
+    """The ids of several causes, each named by its id or label; one alone may be a word.
+
+    Raises
+    ------
+    EvidenceError
+        With every name that is not known.
+    """
+    ids = list(causes)
+    found: list[str] = []
+    problems: list[Problem | str] = []
+    for name in [names] if isinstance(names, str) else names:
+        try:
+            found.append(cause_id(network, ids, name))
+        except EvidenceError as error:
+            problems += error.problems
+    if problems:
+        raise EvidenceError(problems)
+    return found
 
 
 def closest(network: Network, among: Iterable[str], name: str) -> str:

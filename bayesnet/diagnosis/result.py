@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bayesnet.diagnosis.naming import cause_id, known_as
+from bayesnet.diagnosis.naming import cause_id, cause_ids
 from bayesnet.diagnosis.necessity import necessity, outcome_links
 from bayesnet.diagnosis.ranking import rank_key
 from bayesnet.diagnosis.routes import Routes
-from bayesnet.diagnosis.words import alarm_words, percent, ratio
+from bayesnet.diagnosis.words import alarm_words, because, percent, ratio
 from bayesnet.errors import EvidenceError, did_you_mean
 from bayesnet.inference import Findings, likelihoods_of
 from bayesnet.network import NoisyMax
@@ -86,7 +86,7 @@ class CauseResult:
 
     def __repr__(self) -> str:
         because = "" if self.necessity != self.necessity else (
-            f", PT failed because of it {percent(self.necessity)}"
+            f", because of it {percent(self.necessity)}"
         )
         return (
             f"<{self.label}: present {percent(self.posterior)}, before {percent(self.prior)}, "
@@ -235,18 +235,14 @@ class Diagnosis:
         """P(PT would have succeeded had all of `causes` been absent | findings, PT failed)."""
         from bayesnet.diagnosis.attribution import success_without
 
-        named = [
-            known_as(self.model.network, v, self.model.causes) or v
-            for c in causes for v in ([c] if isinstance(c, str) else c)
-        ]
-        return success_without(self, [named])[0]
+        names = [v for c in causes for v in ([c] if isinstance(c, str) else c)]
+        return success_without(self, [cause_ids(self.model.network, self.model.causes, names)])[0]
 
     def why(self, cause: str, over: str | None = None) -> Explanation:
         """Why this cause, or why it rather than another (see `bayesnet.diagnosis.explanation`)."""
         from bayesnet.diagnosis.explanation import contrast, explain
 
-        asked = self._cause(cause)
-        return explain(self, asked) if over is None else contrast(self, asked, self._cause(over))
+        return explain(self, cause) if over is None else contrast(self, cause, over)
 
     def intervals(self, n: int = 1000, seed: int = 0, level: float = 0.95) -> Intervals:
         """Credible intervals over draws of all parameters (`bayesnet.diagnosis.uncertainty`)."""
@@ -274,8 +270,7 @@ class Diagnosis:
         """What to ask, examine or test next (see `bayesnet.diagnosis.information`)."""
         from bayesnet.diagnosis.information import next_findings, worth_asking
 
-        about = None if causes is None else [self._cause(c) for c in causes]
-        return worth_asking(next_findings(self, kinds, by, about))
+        return worth_asking(next_findings(self, kinds, by, causes))
 
     def what_if(self, findings: Findings | None = None, /, **more: Any) -> pd.DataFrame:
         """The causes beside those of the same patient with other findings.
@@ -307,7 +302,7 @@ class Diagnosis:
         """
         from bayesnet.diagnosis.whatif import forced
 
-        return forced(self, {self._cause(c): x for c, x in {**(causes or {}), **more}.items()})
+        return forced(self, {**(causes or {}), **more})
 
     @cached_property
     def actions(self) -> pd.DataFrame:
@@ -397,7 +392,7 @@ class Diagnosis:
             )
         head = "".join(
             f"<th style='text-align:{a};padding:2px 10px'>{t}</th>"
-            for t, a in (("", "left"), ("PT failed because of it", "left"), ("probability", "right"),
+            for t, a in (("", "left"), (because(self.model), "left"), ("probability", "right"),
                          ("before findings", "right"), ("findings' weight (LR)", "right"))
         )
         alarm = alarm_words(self)

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 from bayesnet.diagnosis.information import KINDS, RANKINGS, next_findings
 from bayesnet.diagnosis.patient import parse_json
-from bayesnet.diagnosis.whatif import compared, forced
 from bayesnet.errors import EvidenceError, Problem, did_you_mean
 from bayesnet.explorer.view import patient_view
 
@@ -109,10 +108,9 @@ def _whatif(model: DiagnosticModel, request: Mapping[str, Any]) -> dict[str, Any
     diagnosis = model.diagnose(request["findings"])
     found = {}
     if request.get("set"):
-        then = model.diagnose({**request["findings"], **request["set"]})
-        found["observed"] = _records(compared(diagnosis, then))
+        found["observed"] = _records(diagnosis.what_if(request["set"]))
     if request.get("do"):
-        found["forced"] = _records(forced(diagnosis, request["do"]))
+        found["forced"] = _records(diagnosis.do(request["do"]))
     return found
 
 

@@ -45,7 +45,7 @@ class Explorer(anywidget.AnyWidget):
     result : Diagnosis
         The answer to `evidence`; read only.
     chosen : str
-        The cause that is explained; empty for none.
+        The id of the cause that is explained, empty for none; a label may be assigned.
 
     Raises
     ------
@@ -97,8 +97,7 @@ class Explorer(anywidget.AnyWidget):
 
     @traitlets.validate("chosen")
     def _valid_chosen(self, proposal: Any) -> str:
-        self._picture(self.evidence, proposal["value"])
-        return str(proposal["value"])
+        return str(self._picture(self.evidence, str(proposal["value"])).view["chosen"])
 
     @traitlets.observe("evidence", "chosen")
     def _changed(self, _: Any) -> None:

@@ -57,6 +57,13 @@ def test_a_column_is_written_in_one_way(model):
     ]
 
 
+def test_small_numbers_keep_their_digits(model):
+    frame = pd.DataFrame({"published": [0.0034, 0.25], "low": [0.034, 1.0], "high": [0.9, 1.0], "of": pd.Series([7, 22], dtype=object)})
+    said = model.named(frame)
+    assert said.rows == (("0.0034", "0.034", "0.90", "7"), ("0.25", "1", "1.00", "22"))
+    assert said.words == (False,) * 4
+
+
 def test_an_index_of_ids_and_columns_of_findings_are_named_too(model):
     frame = pd.DataFrame({"published": [0.1], "fever": ["not_known"]}, index=["kinesiophobia"])
     said = model.named(frame)
@@ -74,6 +81,12 @@ def test_parameters_grades_and_lists_are_named(model):
         parameter_words(model.network, parameter), "Spinal stenosis (severe), Poor sleep",
         "Poor sleep, Fear of movement", "Poor sleep > Fatigue",
     ),)
+
+
+def test_what_is_no_variable_loses_its_underscores(model):
+    frame = pd.DataFrame({"interval": [[0.25, 1.0]], "where": ["a/b_c.yaml:3"]}, index=["likelihood_ratio top_1"])
+    assert model.named(pd.DataFrame({"measure": ["lr_pos"]})).rows == (("LR if positive",),)
+    assert model.named(frame).rows == (("likelihood ratio top 1", "0.25, 1.00", "a/b_c.yaml:3"),)
 
 
 def test_markup_in_a_table_is_text(model):

@@ -7,6 +7,7 @@ import math
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 import test_attribution
 from oracle import joint
@@ -29,6 +30,7 @@ from bayesnet.diagnosis.sensitivity import sensitivity
 from bayesnet.diagnosis.whatif import forced
 from bayesnet.diagnosis.words import parameter_words, percent
 from bayesnet.errors import EvidenceError, ModelFileError
+from bayesnet.explorer.api import answer
 from bayesnet.reports.patient import patient_html, patient_json, patient_markdown
 from bayesnet.validation import shipped_cases
 from bayesnet.viz.interview_figure import course_of
@@ -219,6 +221,57 @@ def test_unknown_causes_are_named(small):
         result.next(["storys"])
     with pytest.raises(EvidenceError, match=r"(?s)no cause 'narow'.*no cause 'feer'"):
         result.next(causes=["narow", "feer"])
+
+
+def test_findings_are_called_by_their_labels_too(model):
+    given = {"Response to rest": "worse", "fever": False}
+    result = model.diagnose(given)
+    assert dict(result.findings) == {"rest_response": "worse", "fever": False}
+    assert result.what_if({"FEVER": True}).equals(result.what_if(fever=True))
+    assert next(model.interview({"Age": 44})).finding == next(model.interview({"age": 44})).finding
+    state = Interview(model, given).answer("night_pain", True)
+    assert "Response to rest: worse" in course_of(state, 2)[0][0]
+    with pytest.raises(EvidenceError, match="'fever' and 'Fever' are the same finding; keep one"):
+        model.diagnose({"fever": True, "Fever": True})
+    with pytest.raises(EvidenceError, match=r"mapping of variable to state, such as \{'age': 54\}, not list"):
+        model.diagnose(["fever"])
+
+
+@pytest.mark.parametrize(("asked", "said"), [
+    (lambda m, r: r.intervals(0), "n=0: expected at least 1 draw"),
+    (lambda m, r: r.intervals(20, level=95), "level=95: expected a share between 0 and 1"),
+    (lambda m, r: r.most_probable_sets(0), "k=0: expected at least 1"),
+    (lambda m, r: r.most_probable_sets(2, "diagnosis"), "Did you mean diagnoses"),
+    (lambda m, r: r.next(by="utilty"), "Did you mean utility"),
+    (lambda m, r: r.why("fever"), r"that is a finding \(history\)\. model\.causes, or "),
+    (lambda m, r: r.why("sex"), "that is something known beforehand"),
+    (lambda m, r: r.report("x.pdf"), r"a report ends in \.html, \.md or \.json, not '\.pdf'"),
+    (lambda m, r: bayesnet.load("none.yaml"), r"none\.yaml: no such file"),
+    (lambda m, r: bayesnet.load("net.bif.gz"), r"bayesnet\.read_network reads \.bif files"),
+    (lambda m, r: m.recalibrate({"Fear of movment": 0.5}), "Did you mean kinesiophobia"),
+    (lambda m, r: m.diagnose_frame(pd.DataFrame()), "the table has no columns: expected one a finding"),
+    (lambda m, r: answer(m, "explain", b'{"findings": {}}'), "'cause' is missing; write a cause by its id or label"),
+])
+def test_mistakes_are_told_what_to_write(model, asked, said):
+    result = model.diagnose({"age": 40})
+    with pytest.raises((bayesnet.BayesnetError, ValueError), match=said):
+        asked(model, result)
+
+
+def test_frequencies_are_of_labels_too(model):
+    ids, labels = (model.recalibrate({name: 0.5}).posterior("kinesiophobia") for name in ("kinesiophobia", "Fear of movement"))
+    assert ids["kinesiophobia"] == labels["kinesiophobia"]
+
+
+def test_findings_that_say_nothing_share_a_line(model):
+    (case,) = (c for c in shipped_cases(model) if c.id == "sij-veteran-27f")
+    why = model.diagnose(case.evidence()).why("sacroiliac_joint_pain")
+    silent = [f.words for f in why.findings if abs(f.weight) < 0.05]
+    assert len(silent) > 5
+    for text in (repr(why), why._repr_html_()):
+        assert text.count("each of ") == 1
+        assert all(words in text for words in silent)
+    assert len(repr(why).splitlines()) < len(why.findings)
 
 
 def test_causes_are_called_by_their_labels_everywhere(model):

@@ -58,7 +58,8 @@ def diagnose(
     ] = None,
     model: ModelOption = "pt_failure",
     by: Annotated[
-        str, typer.Option(help="Rank by necessity, posterior or likelihood-ratio.")
+        str, typer.Option(help="Rank by necessity (PT failed because of it), posterior (it is present) or likelihood-ratio "
+            "(what the findings say).")
     ] = "necessity",
     top: Annotated[int, typer.Option(min=1, help="Causes to show in each group.")] = 6,
     as_json: JsonFlag = False,
@@ -92,7 +93,7 @@ def diagnose(
             with clear_errors():
                 write_report(result, report)
         except (OSError, ValueError) as error:
-            fail(f"cannot write {report}: {error}")
+            fail(f"cannot write {report}: {error.strerror if isinstance(error, OSError) else error}")
     if as_json:
         print_json(result.to_dict())
     else:
@@ -110,7 +111,7 @@ def _bar(p: float, width: int) -> str:
 
 
 def _show_diagnosis(result: Diagnosis, case: Case | None, by: str, top: int) -> None:
-    from bayesnet.diagnosis.words import alarm_words, finding_words, happened, name_of
+    from bayesnet.diagnosis.words import GROUPS, alarm_words, finding_words, happened, name_of
 
     out = console()
     network = result.model.network
@@ -122,7 +123,7 @@ def _show_diagnosis(result: Diagnosis, case: Case | None, by: str, top: int) -> 
         out.print(f"[bold {colour}]{escape(alarm)}[/]\n")
     known = [finding_words(network[v], x) for v, x in result.findings.items() if x is not None]
     out.print(f"[bold]Known ({len(known)}):[/] " + escape("; ".join(known) or "nothing") + "\n")
-    for group, title in (("diagnoses", "Diagnoses"), ("contributors", "Person and programme")):
+    for group, title in GROUPS.items():
         table = Table(title=title, title_justify="left", box=None, pad_edge=False, expand=False)
         table.add_column("cause", no_wrap=True)
         table.add_column("because of it", no_wrap=True)
@@ -182,7 +183,7 @@ def query(
     ] = None,
     as_json: JsonFlag = False,
 ) -> None:
-    """Exact posteriors of any network, given only the evidence."""
+    """Exact probabilities of the variables of any network, given what is known."""
     import bayesnet
     from bayesnet.diagnosis.patient import read_patient
     from bayesnet.model import DiagnosticModel

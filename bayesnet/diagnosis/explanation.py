@@ -44,6 +44,8 @@ __all__ = ["Explanation", "FindingWeight", "Rival", "Together", "conflict", "con
 NOTABLE_CONFLICT = 1.0
 #: Decibans by which findings overlap, from which on it is said.
 NOTABLE_OVERLAP = 0.5
+#: Decibans that are written as 0.0.
+NOTHING = 0.05
 #: Rivals whose absence is tried.
 RIVALS = 12
 
@@ -229,7 +231,8 @@ class Explanation:
 
     def __repr__(self) -> str:
         lines = [self.sentence(), "", "decibans   finding"]
-        for mechanism, weight, members in self.blocks():
+        spoken, silent = self._audible()
+        for mechanism, weight, members in spoken:
             indent = ""
             if len(members) > 1:
                 lines.append(f"{weight:+z8.1f}   {len(members)} findings together, by way of {mechanism}; each of them, all others known:")
@@ -237,6 +240,8 @@ class Explanation:
             for f in members:
                 way = "" if indent else self.way(f)
                 lines.append(f"{indent}{f.weight:+z8.1f}   {f.words}{f', by way of {way}' if way else ''}")
+        if silent:
+            lines.append(f"{0:+8.1f}   {silent}")
         lines += [f"{self.total:+z8.1f}   all together", f"{DECIBANS} {self._overlapping()}".strip()]
         return "\n".join(lines)
 
@@ -252,6 +257,19 @@ class Explanation:
         network = self.model.network
         return ", ".join(network[v].name.lower() for v in finding.path[1:-1] if v in network)
 
+    def _audible(self) -> tuple[list[tuple[str, float, list[FindingWeight]]], str]:
+        """The blocks that say something, and the single findings that do not, in one phrase."""
+        spoken, silent = [], []
+        for block in self.blocks():
+            _, weight, members = block
+            if len(members) == 1 and abs(weight) < NOTHING:
+                silent.append(members[0].words)
+            else:
+                spoken.append(block)
+        if len(silent) == 1:
+            return spoken, silent[0]
+        return spoken, f"each of {len(silent)} others: {'; '.join(silent)}" if silent else ""
+
     def blocks(self) -> list[tuple[str, float, list[FindingWeight]]]:
         """The findings of each mechanism, its label and what they weigh at once; strongest first."""
         known = {f.finding: f for f in self.findings}
@@ -265,13 +283,16 @@ class Explanation:
 
     def _repr_html_(self) -> str:
         rows = ""
-        for mechanism, weight, members in self.blocks():
+        spoken, silent = self._audible()
+        for mechanism, weight, members in spoken:
             if len(members) > 1:
                 rows += _row(f"{weight:+z.1f}", f"{len(members)} findings together; each of them, all others known:", mechanism)
             for f in members:
                 number = f"{f.weight:+z.1f}"
                 words = f.words if len(members) == 1 else f"\u2003{number}\u2002{f.words}"
                 rows += _row(number, words, self.way(f)) if len(members) == 1 else _row("", words, "")
+        if silent:
+            rows += _row(f"{0:+.1f}", silent, "")
         rows += _row(f"{self.total:+z.1f}", "all together", "")
         note = f"{DECIBANS} {self._overlapping()} {self.model.disclaimer}"
         return (

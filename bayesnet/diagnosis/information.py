@@ -142,7 +142,7 @@ def next_findings(
         For an unknown kind, ranking or cause.
     """
     if by not in RANKINGS:
-        raise EvidenceError([f"by={by!r}: expected information or utility"])
+        raise EvidenceError([f"by={by!r}: expected information or utility.{did_you_mean(by, RANKINGS)}"])
     model = diagnosis.model
     network = model.network
     paths = pathways or model.pathways

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bayesnet.diagnosis.naming import cause_id, cause_ids
+from bayesnet.diagnosis.naming import cause_id, cause_ids, finding_ids
 from bayesnet.diagnosis.necessity import necessity, outcome_links
 from bayesnet.diagnosis.ranking import rank_key
 from bayesnet.diagnosis.routes import Routes
-from bayesnet.diagnosis.words import alarm_words, because, percent, ratio
+from bayesnet.diagnosis.words import GROUPS, alarm_words, because, percent, ratio
 from bayesnet.errors import EvidenceError, did_you_mean
 from bayesnet.inference import Findings, likelihoods_of
 from bayesnet.network import NoisyMax
@@ -172,7 +172,7 @@ class Diagnosis:
         """
         if by not in MEASURES:
             raise ValueError(f"by={by!r}: expected {', '.join(MEASURES)}.{did_you_mean(by, MEASURES)}")
-        groups = sorted(set(FAMILY_GROUPS.values()))
+        groups = list(GROUPS)
         if group is not None and group not in groups:
             raise ValueError(
                 f"group={group!r}: expected {' or '.join(groups)}.{did_you_mean(group, groups)}"
@@ -210,7 +210,7 @@ class Diagnosis:
         """
         import pandas as pd
 
-        ids = [r.cause for r in self.results if r.group == group]
+        ids = [r.cause for r in self.ranked(group)]
         findings = dict(self.findings)
         if self.model.outcome is not None:
             findings.setdefault(self.model.outcome, True)
@@ -284,7 +284,8 @@ class Diagnosis:
         """
         from bayesnet.diagnosis.whatif import compared
 
-        changed = {**self.findings, **(findings or {}), **more}
+        other = finding_ids(self.model.network, {**(findings or {}), **more})
+        changed = {**self.findings, **other}
         return compared(self, self.model.diagnose(changed))
 
     def do(self, causes: Mapping[str, Any] | None = None, /, **more: Any) -> pd.DataFrame:
@@ -384,7 +385,7 @@ class Diagnosis:
 
     def _repr_html_(self) -> str:
         parts = []
-        for group, title in (("diagnoses", "Diagnoses"), ("contributors", "Contributors")):
+        for group, title in GROUPS.items():
             rows = "".join(_html_row(r) for r in self.ranked(group)[:6])
             parts.append(
                 f"<tr><th colspan='5' style='text-align:left;padding-top:.6em'>{title}</th></tr>"
@@ -441,6 +442,7 @@ def likelihood_ratio(posterior: FloatArray, prior: FloatArray) -> float:
 def diagnose(model: DiagnosticModel, findings: Findings) -> Diagnosis:
     """Rank the causes for one patient (see `DiagnosticModel.diagnose`)."""
     network, outcome = model.network, model.outcome
+    findings = finding_ids(network, findings)
     vectors = likelihoods_of(network, findings)
     if outcome is not None and outcome not in findings:
         vectors[outcome] = np.array([0.0, 1.0])

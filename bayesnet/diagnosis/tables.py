@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import html
 import math
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -36,6 +37,10 @@ HEADINGS = {
     "open": "before that", "parameter": "number of the model", "states": "state", "auc": "AUC",
     "words": "what was found", "weight": "decibans",
 }
+#: Names of measures, as cells.
+MEASURES = {
+    "lr_pos": "LR if positive", "lr_neg": "LR if negative", "auc": "AUC", "or": "odds ratio",
+}
 PERCENTAGES = frozenset({
     "posterior", "posterior_then", "posterior_low", "posterior_high", "prior", "necessity",
     "necessity_then", "necessity_low", "necessity_high", "probability", "probability_then",
@@ -43,6 +48,8 @@ PERCENTAGES = frozenset({
 })
 #: Numbers of the model, of every size.
 AMOUNTS = frozenset({"value", "low", "high", "before", "after", "flips_at"})
+#: Between two parts of an id.
+_UNDERSCORE = re.compile(r"(?<=[a-z0-9])_(?=[a-z0-9])")
 
 
 @dataclass(frozen=True)
@@ -125,9 +132,9 @@ def _labels(model: Model) -> Mapping[str, str]:
 
 
 def _is_number(column: pd.Series[Any]) -> bool:
-    import pandas as pd
-
-    return pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column)
+    return all(
+        isinstance(x, int | float | np.number) and not isinstance(x, bool) for x in column if x is not None
+    )
 
 
 def _missing(value: Any) -> bool:
@@ -137,10 +144,16 @@ def _missing(value: Any) -> bool:
 def _in_words(network: Network, labels: Mapping[str, str], column: str, value: Any) -> str:
     """A cell of a column that does not hold numbers alone."""
     if isinstance(value, tuple | list):
+        if value and all(isinstance(x, int | float) for x in value):
+            return ", ".join(map(_written_as(column, value), value))
         return ", ".join(_in_words(network, labels, column, x) for x in value) or "none"
     if isinstance(value, bool | np.bool_):
         return "yes" if value else "no"
+    if isinstance(value, int | float | np.number):
+        return _written_as(column, [value])(value)
     text = str(value)
+    if text in MEASURES:
+        return MEASURES[text]
     if column == "parameter":
         return parameter_words(network, text)
     if column in ("state", "states") or column in network:
@@ -151,19 +164,21 @@ def _in_words(network: Network, labels: Mapping[str, str], column: str, value: A
             return between.join(labels[part] for part in parts)
     # A grade in brackets, as in the sets of `most_probable_sets`.
     name, _, grade = text.partition(" (")
-    return f"{labels[name]} ({grade.replace('_', ' ')}" if grade and name in labels else text
+    if grade and name in labels:
+        return f"{labels[name]} ({grade.replace('_', ' ')}"
+    return text if "/" in text else _UNDERSCORE.sub(" ", text)
 
 
 def _written_as(column: str, values: Sequence[Any]) -> Callable[[Any], str]:
     """How the numbers of a column are written: all in the same way."""
     if column in PERCENTAGES:
         return percent
-    if column in AMOUNTS:
-        return amount
     if column == "change":
         return lambda x: f"{100 * x:+z.1f} points"
     if column == "likelihood_ratio":
         return ratio
     numbers = [float(x) for x in values if isinstance(x, int | float | np.number) and not _missing(x)]
+    if any(0 < abs(x) < (0.1 if column in AMOUNTS else 0.005) for x in numbers):
+        return amount
     whole = all(x.is_integer() for x in numbers) or any(abs(x) >= 1000 for x in numbers)
     return lambda x: f"{x:z,.0f}" if whole else f"{x:z.2f}"

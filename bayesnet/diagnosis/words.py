@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from bayesnet.model import DiagnosticModel
 
 __all__ = [
-    "DECIBANS", "FAMILIES", "alarm_words", "amount", "averted", "because", "finding_words", "happened", "headline",
+    "DECIBANS", "FAMILIES", "GROUPS", "alarm_words", "amount", "averted", "because", "finding_words", "happened", "headline",
     "html_table", "name_of", "parameter_words", "percent", "question", "ratio", "summary",
 ]
 
@@ -23,6 +23,8 @@ FAMILIES = {
     "underlying": "Underlying disease", "structural": "Structural damage",
     "psychosocial": "The person", "programme": "Programme and daily life", "fallback": "Fallback",
 }
+#: Titles of the groups in which causes are ranked.
+GROUPS = {"diagnoses": "Diagnoses", "contributors": "Person and programme"}
 #: What the unit of a weight of evidence means.
 DECIBANS = (
     "Decibans weigh what a finding says: +3 doubles the odds of the cause, +10 makes them ten times as "
@@ -129,12 +131,12 @@ def summary(diagnosis: Diagnosis, top: int) -> str:
              f"{diagnosis.model.version})"]
     if alarm := alarm_words(diagnosis):
         lines.append(alarm)
-    for group in ("diagnoses", "contributors"):
+    for group, title in GROUPS.items():
         ranked = diagnosis.ranked(group)[:top]
         if not ranked:
             continue
-        width = max(len(name_of(r)) for r in ranked)
-        lines.append(f"\n{group.capitalize():<{width}}  because of it  probability  before    LR")
+        width = max(len(title), *(len(name_of(r)) for r in ranked))
+        lines.append(f"\n{title:<{width}}  because of it  probability  before    LR")
         lines += [
             f"{name_of(r):<{width}}  {percent(r.necessity):>13}  {percent(r.posterior):>11}  "
             f"{percent(r.prior):>6}  {ratio(r.likelihood_ratio):>4}"
@@ -175,6 +177,11 @@ def html_table(
     )
 
 
+def _speaks_for_itself(variable: Variable) -> bool:
+    """Whether its states need no name beside them, as `35-49` and `male` do not."""
+    return variable.role == "context" and not {"absent", "present", "none"} & set(variable.states)
+
+
 def amount(value: float) -> str:
     """A number of the model, to two digits."""
     return "<0.001" if 0 < value < 0.001 else f"{value:.2g}"
@@ -192,10 +199,16 @@ def parameter_words(network: Network, parameter: str) -> str:
     if keys == ["leak"]:
         return f"{child}, from anything else"
     strata = [k for k in keys if k != "prevalence"]
+    d = network.distributions.get(first)
     if not any("=" in k or k in network for k in strata):
+        by = (d.by,) if isinstance(d, OddsRatio) and d.by else network.parents(first) if d else ()
+        given = [
+            f"{network[p].name} {k.replace('_', ' ')}" for p, k in zip(by, strata, strict=False)
+        ]
+        if strata and len(by) == len(strata) and not all(_speaks_for_itself(network[p]) for p in by):
+            return f"{child}, given {', '.join(given)}"
         stratum = f" ({', '.join(k.replace('_', ' ') for k in strata)})" if strata else ""
         return f"{child}, how common{stratum}"
-    d = network.distributions.get(first)
     if isinstance(d, OddsRatio) and keys[0] in d.risk_factors:
         return f"{child}, odds ratio of {network[keys[0]].name}"
     given = []

@@ -32,6 +32,8 @@ FIELDS: Mapping[str, Mapping[str, tuple[type, bool]]] = {
 }
 _TYPES = {list: "a list", str: "a text", int: "a whole number", dict: "a mapping such as {\"fever\": true}"}
 
+_EXAMPLES = {"findings": 'a mapping such as {"fever": true}', "cause": 'a cause by its id or label, such as "poor_sleep"'}
+
 
 def answer(model: DiagnosticModel, question: str, body: bytes) -> dict[str, Any]:
     """The answer to one request.
@@ -69,8 +71,8 @@ def _request(question: str, body: bytes) -> dict[str, Any]:
         if not isinstance(value, kind) or isinstance(value, bool):
             problems.append(Problem(f"expected {_TYPES[kind]}, not {type(value).__name__}", name))
     problems += [
-        Problem(f"{name!r} is missing; write {_TYPES[kind]}", "request")
-        for name, (kind, needed) in fields.items() if needed and name not in data
+        Problem(f"{name!r} is missing; write {_EXAMPLES[name]}", "request")
+        for name, (_, needed) in fields.items() if needed and name not in data
     ]
     if problems:
         raise EvidenceError(problems)

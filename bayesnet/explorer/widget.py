@@ -40,7 +40,7 @@ class Explorer(anywidget.AnyWidget):
     Attributes
     ----------
     evidence : dict
-        What is known. Assign a new dictionary to change it; findings that are wrong raise and
+        What is known, by the ids of the findings. Assign a new dictionary to change it; findings that are wrong raise and
         leave everything as it was.
     result : Diagnosis
         The answer to `evidence`; read only.
@@ -92,8 +92,7 @@ class Explorer(anywidget.AnyWidget):
 
     @traitlets.validate("evidence")
     def _valid_evidence(self, proposal: Any) -> dict[str, Any]:
-        self._picture(proposal["value"], self.chosen)
-        return dict(proposal["value"])
+        return dict(self._picture(proposal["value"], self.chosen).diagnosis.findings)
 
     @traitlets.validate("chosen")
     def _valid_chosen(self, proposal: Any) -> str:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from bayesnet.diagnosis.pathways import decide
 from bayesnet.diagnosis.words import (
     DECIBANS,
+    GROUPS,
     because,
     finding_words,
     name_of,
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
 __all__ = ["patient_html", "patient_json", "patient_markdown", "write_report"]
 
 _ROWS = 6
-_GROUPS = {"diagnoses": "Diagnoses", "contributors": "Person and programme"}
 _STYLE = """
 body{font:15px/1.45 system-ui,sans-serif;color:#222;max-width:54rem;margin:1.5rem auto;padding:0 1rem}
 h1{font-size:1.35rem;margin:0 0 .3rem}h2{font-size:1.1rem;margin:1.2rem 0 .3rem;border-bottom:1px solid #999}
@@ -138,7 +138,7 @@ def patient_markdown(diagnosis: Diagnosis, draws: int = 1000, seed: int = 0) -> 
             lines += ["Not yet known, and could make it more urgent: " + "; ".join(level.missing), ""]
     lines += [f"Known ({len(p['known'])}): " + "; ".join(p["known"]), ""]
     for group, ranked in p["groups"].items():
-        lines += [f"## {_GROUPS[group]}", "",
+        lines += [f"## {GROUPS[group]}", "",
                   f"| cause | {because(model)} | share | before | present | 95 % range | LR |",
                   "|---|--:|--:|--:|--:|--:|--:|"]
         for r in ranked:
@@ -187,7 +187,7 @@ def patient_html(diagnosis: Diagnosis, draws: int = 1000, seed: int = 0) -> str:
             out.append("Not yet known, and could make it more urgent: " + e("; ".join(level.missing)))
         out.append("</div>")
     out.append(f"<p><b>Known ({len(p['known'])}):</b> {e('; '.join(p['known']) or 'nothing')}</p>")
-    for group, title in _GROUPS.items():
+    for group, title in GROUPS.items():
         leader = p["intervals"].top.get(group)
         out.append(f"<h2>{title}</h2>")
         if leader:
@@ -266,5 +266,5 @@ def write_report(diagnosis: Diagnosis, path: str | Path, draws: int = 1000, seed
         ".json": lambda: json.dumps(patient_json(diagnosis, draws, seed), indent=2) + "\n",
     }
     if file.suffix not in makers:
-        raise ValueError(f"{file.name}: a report ends in .html, .md or .json")
+        raise ValueError(f"a report ends in .html, .md or .json, not {file.suffix or file.name!r}")
     file.write_text(makers[file.suffix](), encoding="utf-8")

@@ -47,7 +47,15 @@ def plot_causes(
     from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
 
-    from bayesnet.diagnosis.words import FAMILIES, because, headline, name_of, percent, ratio
+    from bayesnet.diagnosis.words import (
+        FAMILIES,
+        GROUPS,
+        because,
+        headline,
+        name_of,
+        percent,
+        ratio,
+    )
 
     chosen = theme_named(theme)
     spans = diagnosis.intervals() if intervals is True else intervals or None
@@ -62,7 +70,7 @@ def plot_causes(
     )
     groups = [
         (heading, diagnosis.ranked(group, by)[:top])
-        for group, heading in (("diagnoses", "Diagnoses"), ("contributors", "Person and programme"))
+        for group, heading in GROUPS.items()
     ]
     groups = [(heading, ranked) for heading, ranked in groups if ranked]
     rows = sum(len(ranked) + 1.4 for _, ranked in groups)

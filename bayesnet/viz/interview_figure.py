@@ -55,7 +55,7 @@ def course_of(
         chosen = sorted(moved[:causes], key=lambda c: -every[c][-1])
     else:
         chosen = cause_ids(network, interview.model.causes, causes)
-    start = "; ".join(finding_words(network[v], x) for v, x in states[0].findings.items())
+    start = "; ".join(finding_words(network[v], x) for v, x in found[0].findings.items())
     answers = [f"Start ({start})" if start else "Start"]
     for v in interview.asked:
         if v in interview.findings:

@@ -243,10 +243,10 @@ def test_misspelled_causes_are_met_with_an_id(args):
 
 def test_strange_causes_are_met_with_the_list(model):
     done = run("why", "zzz", "--case", "wahl-2013")
-    assert "no cause 'zzz'. bayesnet model show --role cause lists the causes." in done.stderr
+    assert "no cause 'zzz'. model.causes, or bayesnet model show --role cause, lists the causes." in done.stderr
     listed = run("model", "show", "--role", "cause").stdout
     assert {line.split()[0] for line in listed.splitlines()[1:]} == set(model.causes)
-    assert "fever is a history variable" in run("why", "Fever", "--case", "wahl-2013").stderr
+    assert "that is a finding (history)" in run("why", "Fever", "--case", "wahl-2013").stderr
 
 
 def test_labels_are_taken_for_ids_in_python_too(model):

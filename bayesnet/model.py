@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from bayesnet.diagnosis.pathways import Pathways
     from bayesnet.diagnosis.result import Diagnosis
     from bayesnet.diagnosis.sensitivity import ParameterRange
+    from bayesnet.diagnosis.tables import NamedTable
     from bayesnet.diagnosis.uncertainty import Draws
     from bayesnet.learning import Learning
     from bayesnet.modelfile import ModelDocument
@@ -265,6 +266,8 @@ class Model:
         """
         import pandas as pd
 
+        if k < 1:
+            raise EvidenceError([f"k={k}: expected at least 1 set of states"])
         asked = self._asked(list(variables))
         vectors = likelihoods_of(self.network, evidence or {})
         if not np.isfinite(self._log_evidence(vectors)):
@@ -400,6 +403,16 @@ class Model:
         from bayesnet.learning import recalibrate
 
         return recalibrate(self, frequencies, given, source)
+
+    def named(self, table: pd.DataFrame) -> NamedTable:
+        """A table of an answer in plain words: `model.named(result.next().head(5))`.
+
+        Ids become labels, columns get headings that explain themselves, probabilities are written as
+        percentages; to read, not to compute with (`bayesnet.diagnosis.tables`).
+        """
+        from bayesnet.diagnosis.tables import named
+
+        return named(self, table)
 
     def to_pgmpy(self) -> Any:
         """The network as a pgmpy `DiscreteBayesianNetwork`."""
@@ -601,6 +614,8 @@ class DiagnosticModel(Model):
         """`n` draws of all parameters from their spreads; kept, so that a second call is free."""
         from bayesnet.diagnosis.uncertainty import draw_parameters
 
+        if n < 1:
+            raise EvidenceError([f"n={n}: expected at least 1 draw (1000 give steady intervals)"])
         if (n, seed) not in self._drawn:
             self._drawn.clear()
             self._drawn[n, seed] = draw_parameters(self, n, seed)
@@ -661,6 +676,10 @@ def load(name: str | os.PathLike[str] = "pt_failure") -> DiagnosticModel:
         return DiagnosticModel(read_model(model_folder(text)))
     if Path(text).is_dir() or (Path(text).is_file() and text.endswith((".yaml", ".yml"))):
         return DiagnosticModel(read_model(text))
+    if text.removesuffix(".gz").endswith(".bif"):
+        raise ModelFileError([f"{text!r} is no clinical model: bayesnet.read_network reads .bif files"])
+    if text.endswith((".yaml", ".yml")):
+        raise ModelFileError([Problem("no such file", text)])
     raise ModelFileError(
         [
             f"no model {text!r}: not a shipped model ({', '.join(shipped_models())}), not a folder "

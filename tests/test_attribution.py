@@ -193,7 +193,7 @@ def test_no_failure_nothing_to_explain(tmp_path):
     model = model_of(tmp_path, 0)
     with pytest.raises(EvidenceError, match="failed is not taken as present"):
         _ = model.diagnose({"failed": False}).attribution
-    with pytest.raises(EvidenceError, match=r"no cause 'feer' that leads to failure\. Did you mean fear"):
+    with pytest.raises(EvidenceError, match=r"no cause 'feer'\. Did you mean fear"):
         model.diagnose({}).success_without("feer")
 
 

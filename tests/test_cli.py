@@ -11,8 +11,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import typer
 
 import bayesnet
+from bayesnet.cli import app
 from bayesnet.diagnosis.naming import known_as
 from bayesnet.errors import EvidenceError
 from bayesnet.network import Network, Table, Variable
@@ -145,13 +147,29 @@ def test_model_commands():
     assert "$defs" in json.loads(run("model", "schema").stdout)
 
 
-@pytest.mark.parametrize("command", [[], ["diagnose"], ["query"], ["evaluate"], ["cases"],
-                                     ["model", "check"], ["model", "show"], ["model", "schema"]])
-def test_help_has_an_example(command):
-    done = run(*command, "--help")
+def commands(group=None, path=()):
+    group = group or typer.main.get_command(app)
+    yield path, group
+    for name, command in getattr(group, "commands", {}).items():
+        yield from commands(command, (*path, name))
+
+
+@pytest.mark.parametrize(("path", "command"), list(commands()), ids=lambda x: " ".join(x) if isinstance(x, tuple) else "")
+def test_every_command_says_what_it_is_for_with_an_example(path, command):
+    """One sentence that fits the list of commands; every option in words; an example that calls it."""
+    first = command.help.split("\n\n")[0]
+    assert first.rstrip().endswith(".")
+    assert len(first) < (170 if not path else 130)
+    assert " ".join(("bayesnet", *path)) in command.epilog
+    for parameter in command.params:
+        if parameter.name not in ("help", "version"):
+            assert parameter.help, parameter.name
+
+
+def test_help_is_printed():
+    done = run("diagnose", "--help")
     assert done.returncode == 0
-    if command:
-        assert "bayesnet " + " ".join(command) in " ".join(done.stdout.split())
+    assert "bayesnet diagnose --case wahl-2013" in " ".join(done.stdout.split())
 
 
 def test_plot_is_written(patient, tmp_path):
@@ -225,10 +243,10 @@ def test_misspelled_causes_are_met_with_an_id(args):
 
 def test_strange_causes_are_met_with_the_list(model):
     done = run("why", "zzz", "--case", "wahl-2013")
-    assert "no cause 'zzz'. bayesnet model show --role cause lists the causes." in done.stderr
+    assert "no cause 'zzz'. model.causes, or bayesnet model show --role cause, lists the causes." in done.stderr
     listed = run("model", "show", "--role", "cause").stdout
     assert {line.split()[0] for line in listed.splitlines()[1:]} == set(model.causes)
-    assert "fever is a history variable" in run("why", "Fever", "--case", "wahl-2013").stderr
+    assert "that is a finding (history)" in run("why", "Fever", "--case", "wahl-2013").stderr
 
 
 def test_labels_are_taken_for_ids_in_python_too(model):

@@ -7,6 +7,7 @@ import json
 import pytest
 
 import bayesnet
+from bayesnet.explorer.api import answer
 from bayesnet.explorer.view import cases_view, model_view, patient_view
 
 pytest.importorskip("anywidget", reason="the widget's tests need pip install 'bayesnet[notebook]'")
@@ -89,6 +90,37 @@ def test_wrong_findings_change_nothing(explorer):
     assert "high" in explorer._view["error"]["message"]
     clicked(explorer, {"fever": True}, number=3)
     assert explorer._view["error"] is None
+
+
+def test_why_groups_findings_as_the_explanation_does(model):
+    diagnosis = model.diagnose({"rest_response": "worse", "exercise_response": "better", "sex": "male"})
+    why = diagnosis.why(SPA)
+    shown = patient_view(diagnosis, SPA)["explanation"]["blocks"]
+    assert [len(b["findings"]) for b in shown] == [2, 1]
+    assert shown[0]["mechanism"] == "inflammatory pain"
+    assert [b["weight"] for b in shown] == [g.weight for g in why.together]
+    assert {f["finding"] for f in shown[0]["findings"]} == set(why.together[0].findings)
+
+
+def test_a_cause_is_called_by_its_label(explorer, model):
+    explorer.chosen = "axial Spondyloarthritis"
+    assert explorer.chosen == SPA
+    assert explorer._view["chosen"] == SPA
+    assert explorer._view["explanation"]["cause"] == SPA
+    with pytest.raises(bayesnet.EvidenceError, match="Did you mean axial_spondyloarthritis"):
+        explorer.chosen = "Axial spondylarthritis"
+    for question, body in (
+        ("explain", {"cause": "Fear of movement", "over": "Poor sleep"}), ("whatif", {"do": {"Fear of movement": "absent"}}),
+        ("view", {"chosen": "Fear of movement"}),
+    ):
+        found = answer(model, question, json.dumps({"findings": {"age": 40}, **body}).encode())
+        assert "kinesiophobia" in json.dumps(found)
+
+
+def test_titles_follow_the_outcome(model):
+    about = model_view(model)
+    assert about["question"] == "Why PT failed"
+    assert about["measures"]["necessity"] == "PT failed because of it"
 
 
 def test_result_explores_its_own_patient(model):

@@ -394,7 +394,10 @@ def test_parameters_in_words(model):
         "Course of the pain progressive, given Dominant pain pattern inflammatory")
     assert parameter_words(network, "facet_joint_pain/50-64") == "Facet joint pain, how common (50-64)"
     assert parameter_words(network, "pain_duration/prevalence/mechanical: over_12_months") == (
-        "Duration of this episode over 12 months, how common (mechanical)")
+        "Duration of this episode over 12 months, given Dominant pain pattern mechanical")
+    assert parameter_words(network, "pulsatile_abdominal_mass/none/absent") == (
+        "Pulsating abdominal mass, given Width of the aorta none, Obesity absent")
+    assert parameter_words(network, "immunosuppression/absent") == "Immunosuppression, given Glucocorticoid use absent"
 
 
 def test_bars_of_the_next_findings(small):
@@ -770,5 +773,14 @@ def test_titles_of_narrow_columns_keep_apart():
     )
     titles = page_of(network).titles
     assert [t for t, _, _ in titles] == ["Known before", "Causes", "Findings"]
+    ill = network.of_role("cause")[0]
+    outcome = Variable("still_ill", yes, role="outcome", label="Still ill")
+    wide = Network(
+        [*network.variables.values(), outcome],
+        {**network.distributions, "still_ill": Table((ill,), np.full((2, 2), 0.5))},
+    )
+    page = page_of(wide)
+    assert [t for t, _, _ in page.titles] == ["Known before", "Causes", "Outcome", "Findings"]
+    assert "Outcome" not in [text for _, text, *_ in page.headings]
     for (text, x, _), (_, following, _) in itertools.pairwise(titles):
         assert x + text_width(text, TITLE, "bold") < following

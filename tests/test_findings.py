@@ -42,7 +42,7 @@ def message(model, findings) -> str:
         ({"fever": {"present": -1, "absent": 1}},
          "fever: the likelihood of present must be a number of at least 0, not -1"),
         ({"fever": {"present": 0, "absent": 0}}, "fever: virtual evidence gives every state"),
-        ([("fever", True)], "findings must be a mapping of variable to state, not list"),
+        ([("fever", True)], "findings must be a mapping of variable to state, such as {'age': 54}, not list"),
     ],
 )
 def test_message(model, findings, expected):

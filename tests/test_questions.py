@@ -7,6 +7,7 @@ import math
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 import test_attribution
 from oracle import joint
@@ -14,6 +15,7 @@ from typer.testing import CliRunner
 
 import bayesnet
 from bayesnet.cli import app
+from bayesnet.diagnosis.explanation import contrast, explain
 from bayesnet.diagnosis.information import next_findings
 from bayesnet.diagnosis.interview import Interview
 from bayesnet.diagnosis.pathways import (
@@ -25,10 +27,13 @@ from bayesnet.diagnosis.pathways import (
 )
 from bayesnet.diagnosis.result import without_link
 from bayesnet.diagnosis.sensitivity import sensitivity
+from bayesnet.diagnosis.whatif import forced
 from bayesnet.diagnosis.words import parameter_words, percent
 from bayesnet.errors import EvidenceError, ModelFileError
-from bayesnet.reports.patient import patient_html, patient_json
+from bayesnet.explorer.api import answer
+from bayesnet.reports.patient import patient_html, patient_json, patient_markdown
 from bayesnet.validation import shipped_cases
+from bayesnet.viz.interview_figure import course_of
 
 PATHWAYS = """\
 unit: days
@@ -152,15 +157,25 @@ def test_findings_that_repeat_each_other_are_shown_as_one(model):
     without = model.diagnose({"sex": "male"})[cause].posterior
     expected = bans(why.posterior / (1 - why.posterior) / (without / (1 - without)))
     lines = repr(why).splitlines()
-    head = next(i for i, line in enumerate(lines) if "together, by way of inflammatory pain" in line)
+    head = next(i for i, line in enumerate(lines) if "3 findings together, by way of inflammatory pain" in line)
     assert float(lines[head].split()[0]) == pytest.approx(expected, abs=0.05)
     members = [line for line in lines if line.startswith(" " * 12)]
     assert members == lines[head + 1 : head + 4]
     assert [float(m.split()[0]) for m in members] == sorted((float(m.split()[0]) for m in members), reverse=True)
     assert sum(float(m.split()[0]) for m in members) < 0.9 * expected
     page = why._repr_html_()
-    assert page.count("<tr>") == 1 + 1 + 4
-    assert "together, by way of inflammatory pain" in page
+    assert page.count("<tr>") == 1 + 1 + 4 + 1
+    assert "3 findings together" in page
+    for text in (repr(why), page):
+        assert "_pain" not in text, "ids are not for readers"
+        assert "+3 doubles the odds" in text
+
+
+def test_the_way_of_a_finding_is_told_in_labels(model):
+    why = model.diagnose({"rest_response": "worse", "enthesitis": True}).why("axial_spondyloarthritis")
+    ways = {f.finding: why.way(f) for f in why.findings}
+    assert ways == {"rest_response": "inflammatory pain, dominant pain pattern", "enthesitis": ""}
+    assert "Response to rest: worse, by way of inflammatory pain, dominant pain pattern" in repr(why)
 
 
 def test_how_sure_is_told_in_names(model):
@@ -179,8 +194,21 @@ def test_how_sure_is_told_in_names(model):
 
 
 def test_the_question_is_about_the_models_own_outcome(model, small):
-    assert repr(model.diagnose({})).startswith("Why PT failed, given 0 findings")
-    assert small.network[small.outcome].name.lower() in repr(small.diagnose(EVIDENCE)).splitlines()[0].lower()
+    assert repr(model.diagnose({})).startswith("Why PT failed, given no finding (")
+    result = small.diagnose(EVIDENCE)
+    own = small.network[small.outcome].name.lower()
+    assert own in repr(result).splitlines()[0].lower()
+    assert own in repr(result.attribution).splitlines()[0].lower()
+    assert own in html_title(patient_html(result, 20)).lower()
+    pages = [repr(result), repr(result.attribution), result._repr_html_(), patient_html(result, 20), patient_markdown(result, 20)]
+    for text in pages:
+        assert "PT" not in text
+        assert "therapy" not in text
+    assert html_title(patient_html(model.diagnose({}), 20)) == "Why physical therapy (PT) failed"
+
+
+def html_title(page):
+    return page.split("<title>")[1].split("</title>")[0]
 
 
 def test_unknown_causes_are_named(small):
@@ -191,6 +219,72 @@ def test_unknown_causes_are_named(small):
         result.sensitivity("feer")
     with pytest.raises(EvidenceError, match="no kind 'storys'"):
         result.next(["storys"])
+    with pytest.raises(EvidenceError, match=r"(?s)no cause 'narow'.*no cause 'feer'"):
+        result.next(causes=["narow", "feer"])
+
+
+def test_findings_are_called_by_their_labels_too(model):
+    given = {"Response to rest": "worse", "fever": False}
+    result = model.diagnose(given)
+    assert dict(result.findings) == {"rest_response": "worse", "fever": False}
+    assert result.what_if({"FEVER": True}).equals(result.what_if(fever=True))
+    assert next(model.interview({"Age": 44})).finding == next(model.interview({"age": 44})).finding
+    state = Interview(model, given).answer("night_pain", True)
+    assert "Response to rest: worse" in course_of(state, 2)[0][0]
+    with pytest.raises(EvidenceError, match="'fever' and 'Fever' are the same finding; keep one"):
+        model.diagnose({"fever": True, "Fever": True})
+    with pytest.raises(EvidenceError, match=r"mapping of variable to state, such as \{'age': 54\}, not list"):
+        model.diagnose(["fever"])
+
+
+@pytest.mark.parametrize(("asked", "said"), [
+    (lambda m, r: r.intervals(0), "n=0: expected at least 1 draw"),
+    (lambda m, r: r.intervals(20, level=95), "level=95: expected a share between 0 and 1"),
+    (lambda m, r: r.most_probable_sets(0), "k=0: expected at least 1"),
+    (lambda m, r: r.most_probable_sets(2, "diagnosis"), "Did you mean diagnoses"),
+    (lambda m, r: r.next(by="utilty"), "Did you mean utility"),
+    (lambda m, r: r.why("fever"), r"that is a finding \(history\)\. model\.causes, or "),
+    (lambda m, r: r.why("sex"), "that is something known beforehand"),
+    (lambda m, r: r.report("x.pdf"), r"a report ends in \.html, \.md or \.json, not '\.pdf'"),
+    (lambda m, r: bayesnet.load("none.yaml"), r"none\.yaml: no such file"),
+    (lambda m, r: bayesnet.load("net.bif.gz"), r"bayesnet\.read_network reads \.bif files"),
+    (lambda m, r: m.recalibrate({"Fear of movment": 0.5}), "Did you mean kinesiophobia"),
+    (lambda m, r: m.diagnose_frame(pd.DataFrame()), "the table has no columns: expected one a finding"),
+    (lambda m, r: answer(m, "explain", b'{"findings": {}}'), "'cause' is missing; write a cause by its id or label"),
+])
+def test_mistakes_are_told_what_to_write(model, asked, said):
+    result = model.diagnose({"age": 40})
+    with pytest.raises((bayesnet.BayesnetError, ValueError), match=said):
+        asked(model, result)
+
+
+def test_frequencies_are_of_labels_too(model):
+    ids, labels = (model.recalibrate({name: 0.5}).posterior("kinesiophobia") for name in ("kinesiophobia", "Fear of movement"))
+    assert ids["kinesiophobia"] == labels["kinesiophobia"]
+
+
+def test_findings_that_say_nothing_share_a_line(model):
+    (case,) = (c for c in shipped_cases(model) if c.id == "sij-veteran-27f")
+    why = model.diagnose(case.evidence()).why("sacroiliac_joint_pain")
+    silent = [f.words for f in why.findings if abs(f.weight) < 0.05]
+    assert len(silent) > 5
+    for text in (repr(why), why._repr_html_()):
+        assert text.count("each of ") == 1
+        assert all(words in text for words in silent)
+    assert len(repr(why).splitlines()) < len(why.findings)
+
+
+def test_causes_are_called_by_their_labels_everywhere(model):
+    given, cause, label = {"rest_response": "worse"}, "kinesiophobia", "fear of Movement"
+    result = model.diagnose(given)
+    assert next_findings(result, ["history"], causes=[label]) == next_findings(result, ["history"], causes=[cause])
+    assert explain(result, label).cause == cause
+    assert contrast(result, label, "Poor sleep").against == "poor_sleep"
+    assert forced(result, {label: "absent"}).equals(forced(result, {cause: "absent"}))
+    assert result.success_without(label) == result.success_without(cause)
+    talk = Interview(model, given, kinds=("history",), causes=(label,))
+    after = talk.answer(talk.question().finding, None)
+    assert list(course_of(after, [label, "Poor sleep"])[1]) == [cause, "poor_sleep"]
 
 
 # ------------------------------------------------------------------ information

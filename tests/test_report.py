@@ -43,6 +43,16 @@ def test_every_unit_is_explained(model):
     assert "Bits: " in patient_html(result, draws=20)
 
 
+def test_the_cause_of_an_alarm_is_explained(model):
+    """Though it is not among the most probable: an aneurysm of 4 %."""
+    (case,) = (c for c in shipped_cases(model) if c.id == "mechelli-2008")
+    result = model.diagnose(case.evidence("findings"))
+    assert "aortic_aneurysm" not in [r.cause for r in result.ranked("diagnoses")[:2]]
+    for text in (patient_html(result, draws=20), patient_markdown(result, draws=20)):
+        assert "Aortic aneurysm as the source of pain: 0.1 % before the findings" in text
+        assert "+3 doubles the odds" in text
+
+
 def test_actions_worth_nothing_are_left_out(model):
     (case,) = (c for c in shipped_cases(model) if c.id == "medbullets-017")
     result = model.diagnose(case.evidence())

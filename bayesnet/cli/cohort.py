@@ -19,7 +19,10 @@ if TYPE_CHECKING:
 
 __all__: list[str] = []
 
-cohort_app = typer.Typer(help="Look at a table of patients before it is scored.", no_args_is_help=True)
+cohort_app = typer.Typer(
+    help="Look at a table of patients before it is scored.", no_args_is_help=True,
+    epilog="Examples:  bayesnet cohort check data/sample_cohort.csv  |  bayesnet cohort map --suggest data/sample_cohort.csv",
+)
 app.add_typer(cohort_app, name="cohort")
 
 MappingOption = Annotated[
@@ -49,7 +52,7 @@ def score(
     model: ModelOption = "pt_failure",
     mapping: MappingOption = None,
     keep: Annotated[
-        list[str] | None, typer.Option(help="A column to copy to the output; may be repeated.")
+        list[str] | None, typer.Option(help="A column to copy to the output, such as an identifier; repeat for more.")
     ] = None,
     attribution: Annotated[
         bool, typer.Option(help="Add the probability that PT failed because of each cause.")
@@ -58,7 +61,10 @@ def score(
     jobs: Annotated[int | None, typer.Option(min=1, help="Processors; all by default.")] = None,
     dask: Annotated[str | None, typer.Option(help="Address of a Dask scheduler.")] = None,
 ) -> None:
-    """A posterior for every row of a table, however large. Exit code 3 when rows were rejected."""
+    """The probability of every cause for every row of a table, however large.
+
+    Exit code 3 when rows were rejected.
+    """
     import bayesnet
     from bayesnet.cohort import score as run
 
@@ -114,16 +120,16 @@ def simulate(
     output: Annotated[Path, typer.Option("--output", "-o", help=".csv or .parquet.")],
     model: ModelOption = "pt_failure",
     given: Annotated[
-        list[str] | None, typer.Option(help="variable=state that holds for all; may be repeated.")
+        list[str] | None, typer.Option(help="variable=state that holds for all of them; repeat for more.")
     ] = None,
     missing: Annotated[
         list[str] | None,
-        typer.Option(help="Share of empty cells, or variable=share, role=share; may be repeated."),
+        typer.Option(help="Share of empty cells, or variable=share, role=share; repeat for more."),
     ] = None,
     hidden: Annotated[bool, typer.Option(help="Add the true causes.")] = False,
     seed: Annotated[int, typer.Option(help="Same seed, same patients.")] = 0,
 ) -> None:
-    """Simulated patients, drawn exactly from the network."""
+    """Draw simulated patients from the model, into a table."""
     import bayesnet
     from bayesnet.cohort import simulate as draw
     from bayesnet.cohort.source import write_frame

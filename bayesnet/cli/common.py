@@ -42,6 +42,8 @@ class _Needed(TyperGroup):
 app = typer.Typer(
     name="bayesnet",
     cls=_Needed,
+    epilog="Examples:  bayesnet diagnose --case wahl-2013  |  bayesnet interview --age 44 --sex female  |  "
+    "bayesnet diagnose --help",
     help="Why did physical therapy fail for this person's back pain? Exact probabilities, with "
     "reasons. Decision support for education and research; not a medical device.",
     no_args_is_help=True,
@@ -49,12 +51,15 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
-model_app = typer.Typer(help="Check and show models.", no_args_is_help=True)
+model_app = typer.Typer(
+    help="Check and show models.", no_args_is_help=True,
+    epilog="Examples:  bayesnet model show pt_failure fever  |  bayesnet model check --strict models/pt_failure",
+)
 app.add_typer(model_app, name="model")
 
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON, for machines.")]
 ModelOption = Annotated[
-    str, typer.Option("--model", "-m", help="A shipped model's name, or a model folder.")
+    str, typer.Option("--model", "-m", help="A shipped model's name, a model folder, or a model in one .yaml file.")
 ]
 
 

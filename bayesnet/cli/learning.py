@@ -44,9 +44,9 @@ def fit(
     ] = None,
     learn: Annotated[
         list[str] | None,
-        typer.Option(help="all, prevalences, odds_ratios, links, leaks, tables, a variable, or variable/parent; may be repeated."),
+        typer.Option(help="all, prevalences, odds_ratios, links, leaks, tables, a variable, or variable/parent; repeat for more."),
     ] = None,
-    keep: Annotated[list[str] | None, typer.Option(help="What stays as it is; may be repeated.")] = None,
+    keep: Annotated[list[str] | None, typer.Option(help="What stays as it is; repeat for more.")] = None,
     strength: Annotated[float, typer.Option(min=0, help="Weight of the old numbers; 1: their stated spread.")] = 1.0,
     weights: Annotated[str | None, typer.Option(help="Column with case or survey weights.")] = None,
     all_failed: Annotated[
@@ -69,7 +69,7 @@ def fit(
     overwrite: OverwriteOption = False,
     as_json: JsonFlag = False,
 ) -> None:
-    """Learn the model's numbers from patients, the published numbers being the prior."""
+    """Learn the model's numbers from your patients, beginning from the published ones."""
     import bayesnet
     from bayesnet.cohort import read_mapping
     from bayesnet.cohort.frame import usable_mapping

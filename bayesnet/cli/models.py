@@ -38,7 +38,7 @@ __all__: list[str] = []
 
 @model_app.command("check", epilog="Example:  bayesnet model check --strict models/pt_failure")
 def check_model(
-    path: Annotated[str, typer.Argument(help="A model folder, or a shipped model's name.")],
+    path: Annotated[str, typer.Argument(help="A model folder, a model in one .yaml file, or a shipped model's name.")],
     strict: Annotated[
         bool, typer.Option("--strict", help="Warn about what an expert reviewer would object to.")
     ] = False,
@@ -129,7 +129,7 @@ def calibrate_model(
     "alarms", epilog="Example:  bayesnet model alarms pt_failure --patients 20000 --seed 1"
 )
 def alarms(
-    path: Annotated[str, typer.Argument(help="A model folder, or a shipped model's name.")] = (
+    path: Annotated[str, typer.Argument(help="A model folder, a model in one .yaml file, or a shipped model's name.")] = (
         "pt_failure"
     ),
     patients: Annotated[int, typer.Option(min=1, help="Simulated people to draw.")] = 60_000,
@@ -167,7 +167,7 @@ def alarms(
     "published", epilog="Example:  bayesnet model published pt_failure --misses"
 )
 def compare_published(
-    path: Annotated[str, typer.Argument(help="A model folder, or a shipped model's name.")] = (
+    path: Annotated[str, typer.Argument(help="A model folder, a model in one .yaml file, or a shipped model's name.")] = (
         "pt_failure"
     ),
     misses: Annotated[bool, typer.Option("--misses", help="Only what is not matched.")] = False,
@@ -222,7 +222,7 @@ def pool_figures(
     model: ModelOption = "pt_failure",
     as_json: JsonFlag = False,
 ) -> None:
-    """Pool published figures of one measure by a random-effects model."""
+    """Pool published figures of one measure (a random-effects meta-analysis)."""
     import bayesnet
     from bayesnet.errors import BayesnetError
     from bayesnet.pooling import pool
@@ -251,7 +251,7 @@ def pool_figures(
 
 @model_app.command("card", epilog="Example:  bayesnet model card pt_failure -o MODEL_CARD.md")
 def write_card(
-    path: Annotated[str, typer.Argument(help="A model folder, or a shipped model's name.")] = (
+    path: Annotated[str, typer.Argument(help="A model folder, a model in one .yaml file, or a shipped model's name.")] = (
         "pt_failure"
     ),
     output: Annotated[
@@ -295,7 +295,7 @@ def write_card(
     epilog="Examples:  bayesnet model show pt_failure fever  |  bayesnet model show --role cause",
 )
 def show_model(
-    path: Annotated[str, typer.Argument(help="A model folder, or a shipped model's name.")] = (
+    path: Annotated[str, typer.Argument(help="A model folder, a model in one .yaml file, or a shipped model's name.")] = (
         "pt_failure"
     ),
     variable: Annotated[
@@ -466,7 +466,7 @@ def criticise_model(
     top: Annotated[int, typer.Option(min=1, help="Tests to show, worst first.")] = 20,
     as_json: JsonFlag = False,
 ) -> None:
-    """Test the independences that the network claims between columns of a table."""
+    """Test on a table of patients which things the network wrongly takes to be unrelated."""
     import bayesnet
     from bayesnet.cohort import read_mapping
     from bayesnet.cohort.source import read_whole

@@ -58,7 +58,8 @@ def diagnose(
     ] = None,
     model: ModelOption = "pt_failure",
     by: Annotated[
-        str, typer.Option(help="Rank by necessity, posterior or likelihood-ratio.")
+        str, typer.Option(help="Rank by necessity (PT failed because of it), posterior (it is present) or likelihood-ratio "
+            "(what the findings say).")
     ] = "necessity",
     top: Annotated[int, typer.Option(min=1, help="Causes to show in each group.")] = 6,
     as_json: JsonFlag = False,
@@ -92,7 +93,7 @@ def diagnose(
             with clear_errors():
                 write_report(result, report)
         except (OSError, ValueError) as error:
-            fail(f"cannot write {report}: {error}")
+            fail(f"cannot write {report}: {error.strerror if isinstance(error, OSError) else error}")
     if as_json:
         print_json(result.to_dict())
     else:
@@ -110,7 +111,7 @@ def _bar(p: float, width: int) -> str:
 
 
 def _show_diagnosis(result: Diagnosis, case: Case | None, by: str, top: int) -> None:
-    from bayesnet.diagnosis.words import alarm_words, finding_words, name_of
+    from bayesnet.diagnosis.words import GROUPS, alarm_words, finding_words, happened, name_of
 
     out = console()
     network = result.model.network
@@ -122,7 +123,7 @@ def _show_diagnosis(result: Diagnosis, case: Case | None, by: str, top: int) -> 
         out.print(f"[bold {colour}]{escape(alarm)}[/]\n")
     known = [finding_words(network[v], x) for v, x in result.findings.items() if x is not None]
     out.print(f"[bold]Known ({len(known)}):[/] " + escape("; ".join(known) or "nothing") + "\n")
-    for group, title in (("diagnoses", "Diagnoses"), ("contributors", "Person and programme")):
+    for group, title in GROUPS.items():
         table = Table(title=title, title_justify="left", box=None, pad_edge=False, expand=False)
         table.add_column("cause", no_wrap=True)
         table.add_column("because of it", no_wrap=True)
@@ -134,26 +135,26 @@ def _show_diagnosis(result: Diagnosis, case: Case | None, by: str, top: int) -> 
         out.print(table)
         out.print()
     best = result.ranked("diagnoses", by)[0]
-    out.print(_sentence(best), soft_wrap=True)
+    out.print(_sentence(best, happened(result.model)), soft_wrap=True)
     if case is not None:
         names = ", ".join(network[c].name for c in case.true_causes)
         out.print(f"[bold]Published diagnosis:[/] {escape(names)}")
     out.print(
-        "[dim]because of it: probability that PT failed because of this cause; present: probability "
+        f"[dim]because of it: probability that {escape(happened(result.model))} because of this cause; present: probability "
         "that the cause is present; before: the same before any finding; LR: what the findings say "
         "about it (odds now / odds before).\n"
         f"{escape(result.model.disclaimer)}[/]"
     )
 
 
-def _sentence(r: CauseResult) -> str:
+def _sentence(r: CauseResult, happened: str) -> str:
     from bayesnet.diagnosis.words import name_of, percent, ratio
 
     text = f"Leading diagnosis: [bold]{escape(name_of(r))}[/], probability {percent(r.posterior)}"
     if math.isfinite(r.likelihood_ratio):
         text += f"; the findings multiply its odds by {ratio(r.likelihood_ratio)}"
     if not math.isnan(r.necessity):
-        text += f"; PT failed because of it with probability {percent(r.necessity)}"
+        text += f"; {escape(happened)} because of it with probability {percent(r.necessity)}"
     return text + "."
 
 
@@ -182,7 +183,7 @@ def query(
     ] = None,
     as_json: JsonFlag = False,
 ) -> None:
-    """Exact posteriors of any network, given only the evidence."""
+    """Exact probabilities of the variables of any network, given what is known."""
     import bayesnet
     from bayesnet.diagnosis.patient import read_patient
     from bayesnet.model import DiagnosticModel

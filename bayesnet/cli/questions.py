@@ -24,7 +24,7 @@ from bayesnet.cli.common import (
     write_figure,
 )
 from bayesnet.diagnosis.naming import known_as
-from bayesnet.diagnosis.words import amount, parameter_words, percent, question
+from bayesnet.diagnosis.words import GROUPS, amount, averted, parameter_words, percent, question
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -119,7 +119,7 @@ def attribute(
     top: Annotated[int, typer.Option(min=1, help="Causes to show.")] = 10,
     as_json: JsonFlag = False,
 ) -> None:
-    """Divide the failure among its causes: shares that add up, total effects, sufficiency.
+    """How much of the failure each cause answers for, in shares that add up.
 
     share: the part of the failure that falls to the cause.
     total effect: PT would have succeeded without it, and what it brings.
@@ -148,8 +148,14 @@ def attribute(
     console().print(f"No cause of the model explains {percent(found.unexplained)} of the failure.")
     if joint is not None:
         mended = ", ".join(network[c].name for c in names)
-        console().print(f"Without {escape(mended)}: PT would have succeeded with {percent(joint)}.")
-    _footer(diagnosis)
+        console().print(f"Without {escape(mended)}: {escape(averted(diagnosis.model))} with probability {percent(joint)}.")
+    spared = averted(diagnosis.model)
+    _footer(
+        diagnosis,
+        f"share: part of the failure that falls to the cause; total effect: {spared} without it and what it "
+        f"brings; necessity: {spared} without its direct link to failure; sufficiency: it would have been enough, "
+        "had it been added where all went well without it; posterior: it is present.",
+    )
 
 
 @app.command(epilog="Example:  bayesnet why spinal_stenosis --case wahl-2013 --over disc_herniation")
@@ -161,9 +167,13 @@ def why(
     scope: ScopeOption = "findings",
     over: Annotated[str | None, typer.Option(help="Why it rather than this other cause.")] = None,
     as_json: JsonFlag = False,
-    plot: Annotated[Path | None, typer.Option(help="Also draw a waterfall (.png, .svg, .pdf).")] = None,
+    plot: Annotated[Path | None, typer.Option(help="Also draw it, from the probability before to the one with the findings (.png, .svg, .pdf).")] = None,
 ) -> None:
-    """What every finding says for and against a cause, in decibans."""
+    """What every finding says for and against a cause.
+
+    decibans: weight of a finding; +3 doubles the odds of the cause, +10 makes them ten times as large,
+    -3 halves them. Findings of one mechanism repeat each other, and are weighed together.
+    """
     with clear_errors():
         diagnosis = diagnosed(patient, case, model, scope)
         found = diagnosis.why(cause, over)
@@ -184,9 +194,9 @@ def next_(
     scope: ScopeOption = "findings",
     kind: Annotated[
         list[str] | None,
-        typer.Option(help="context, history, examination, questionnaire, programme or test; repeat."),
+        typer.Option(help="Only these: context, history, examination, questionnaire, programme or test; repeat for more."),
     ] = None,
-    by: Annotated[str, typer.Option(help="information or utility, per unit of burden.")] = "information",
+    by: Annotated[str, typer.Option(help="Rank by information (bits) or by utility, each for its burden.")] = "information",
     about: AboutOption = "all",
     top: Annotated[int, typer.Option(min=1, help="Findings to show.")] = 10,
     as_json: JsonFlag = False,
@@ -230,15 +240,21 @@ def sure(
     case: CaseOption = None,
     model: ModelOption = "pt_failure",
     scope: ScopeOption = "findings",
-    draws: Annotated[int, typer.Option(min=10, help="Draws of all parameters.")] = 1000,
+    draws: Annotated[int, typer.Option(min=10, help="How often all numbers of the model are drawn anew.")] = 1000,
     seed: Annotated[int, typer.Option(help="Same seed, same draws.")] = 0,
     cause: Annotated[
-        str | None, typer.Option(help="Cause for the sensitivity table; the leading diagnosis.")
+        str | None, typer.Option(help="The cause whose probability is looked into; the leading diagnosis by default.")
     ] = None,
     top: Annotated[int, typer.Option(min=1, help="Rows to show.")] = 10,
     as_json: JsonFlag = False,
 ) -> None:
-    """Credible intervals, and the parameters on which the answer hangs."""
+    """How sure the answer is: 95 % ranges, and the numbers of the model on which it hangs.
+
+    present: probability that the cause is present, and the range that holds 95 % of the draws.
+    because of it: probability that PT failed because of it, and its range.
+    present then: the same with one number of the model at either end of its own range.
+    flips at: the value of that number at which another cause would come first.
+    """
     with clear_errors():
         diagnosis = diagnosed(patient, case, model, scope)
         intervals = diagnosis.intervals(draws, seed)
@@ -250,7 +266,7 @@ def sure(
     for group, (leader, p) in intervals.top.items():
         _shown(
             intervals.table[intervals.table["group"] == group],
-            f"{group.capitalize()}: {network[leader].name} leads in {percent(p)} of {draws} draws", {
+            f"{GROUPS[group]}: {network[leader].name} leads in {percent(p)} of {draws} draws", {
                 "cause": lambda r: escape(network[r.cause].name),
                 "present": lambda r: percent(r.posterior),
                 "95 % interval": lambda r: f"{percent(r.posterior_low)} - {percent(r.posterior_high)}",
@@ -266,7 +282,11 @@ def sure(
         "present then": lambda r: f"{percent(r.posterior_low)} - {percent(r.posterior_high)}",
         "flips at": lambda r: "-" if math.isnan(r.flips_at) else amount(r.flips_at),
     }, top)
-    _footer(diagnosis)
+    _footer(
+        diagnosis,
+        "Draws: all numbers of the model, each from its own range. present then: with one number at either end "
+        "of its range; flips at: the value of it at which another cause would come first.",
+    )
 
 
 @app.command(epilog="Example:  bayesnet actions --case wahl-2013")
@@ -276,12 +296,17 @@ def actions(
     model: ModelOption = "pt_failure",
     scope: ScopeOption = "findings",
     pathways: Annotated[
-        Path | None, typer.Option(help="Your own pathways file, with your own utilities.")
+        Path | None, typer.Option(help="Your own pathways file: actions with your own gains and costs.")
     ] = None,
     every: Annotated[bool, typer.Option("--all", help="Also actions not worth their cost.")] = False,
     as_json: JsonFlag = False,
 ) -> None:
-    """How soon, and what to do: triage and the expected utility of every action."""
+    """How soon, and what to do: every action with what it is expected to be worth.
+
+    worth: expected gain less burden and risk.
+    lost by waiting: what is lost of it when the same is done some weeks later.
+    mostly for: the cause it gains most for, and from which probability of it alone it is right.
+    """
     from bayesnet.diagnosis.pathways import decide, read_pathways, triage
 
     with clear_errors():
@@ -322,10 +347,10 @@ def whatif(
     model: ModelOption = "pt_failure",
     scope: ScopeOption = "findings",
     set_: Annotated[
-        list[str] | None, typer.Option("--set", help="finding=state: another observation; repeat.")
+        list[str] | None, typer.Option("--set", help="finding=state: it had been found otherwise; repeat for more.")
     ] = None,
     do: Annotated[
-        list[str] | None, typer.Option(help="cause=state: an intervention; repeat.")
+        list[str] | None, typer.Option(help="cause=state: as if somebody had changed it; repeat for more.")
     ] = None,
     top: Annotated[int, typer.Option(min=1, help="Rows to show.")] = 10,
     as_json: JsonFlag = False,
@@ -337,9 +362,8 @@ def whatif(
     with clear_errors():
         diagnosis = diagnosed(patient, case, model, scope)
         network = diagnosis.model.network
-        changes = [{_id(network, v): state for v, state in p} for p in pairs]
-        seen = diagnosis.what_if(**changes[0]) if set_ else None
-        forced = diagnosis.do(**changes[1]) if do else None
+        seen = diagnosis.what_if(dict(pairs[0])) if set_ else None
+        forced = diagnosis.do(dict(pairs[1])) if do else None
     if as_json:
         _print_answer(diagnosis, {
             **({"observed": records(seen)} if seen is not None else {}),
@@ -380,16 +404,16 @@ def interview(
     patient: Patient = None,
     model: ModelOption = "pt_failure",
     kind: Annotated[
-        list[str] | None, typer.Option(help="What may be asked: history, examination ...; repeat.")
+        list[str] | None, typer.Option(help="What may be asked: history, examination ...; repeat for more.")
     ] = None,
-    by: Annotated[str, typer.Option(help="information or utility.")] = "information",
+    by: Annotated[str, typer.Option(help="Ask first what tells most (information), or what gains most (utility).")] = "information",
     about: AboutOption = "all",
     age: Annotated[int | None, typer.Option(help="Age in years.")] = None,
     sex: Annotated[str | None, typer.Option(help="male or female.")] = None,
     save: Annotated[Path | None, typer.Option(help="Write the interview here when it ends.")] = None,
     resume: Annotated[Path | None, typer.Option(help="Go on with a saved interview.")] = None,
 ) -> None:
-    """Ask the best question first; keyboard only. b goes back, enter skips, q stops."""
+    """Ask this person, the best question first. Enter: not known, b: back, q: stop."""
     import bayesnet
     from bayesnet.diagnosis.interview import TALK, Interview
     from bayesnet.diagnosis.patient import read_patient
@@ -461,7 +485,10 @@ def saved_interview(path: Path) -> dict[str, Any]:
     try:
         return dict(json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError) as error:
-        fail(f"cannot resume from {path}: {error}")
+        said = error.strerror if isinstance(error, OSError) else (
+            "this is no saved interview: name a file written by `bayesnet interview --save`"
+        )
+        fail(f"cannot resume from {path}: {said}")
 
 
 def _talk(state: Any) -> Any:

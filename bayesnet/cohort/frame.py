@@ -115,6 +115,8 @@ def usable_mapping(
     if not found.columns:
         hints = [h for n in names if (h := did_you_mean(n, model.network.variables))]
         known = "the mapping" if mapping is not None else "the model"
+        if not names:
+            raise CohortError(["the table has no columns: expected one a finding, with a patient a row"])
         raise CohortError([
             f"none of the columns is known to {known}: {', '.join(map(str, names[:8]))}"
             f"{', ...' if len(names) > 8 else ''}.{hints[0] if hints else ''} "

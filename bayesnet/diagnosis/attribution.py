@@ -127,12 +127,13 @@ class Attribution:
 
     def summary(self, top: int = 6) -> str:
         """The leading shares in words."""
-        from bayesnet.diagnosis.words import percent
+        from bayesnet.diagnosis.words import percent, question
 
-        lines = ["Why physical therapy failed, in shares that add up:"]
+        lines = [f"{question(self.model)}, in shares that add up:"]
         lines += [f"  {percent(s.share):>6}  {s.label}" for s in self.shares[:top]]
         rest = sum(s.share for s in self.shares[top:])
-        lines.append(f"  {percent(rest):>6}  all other causes")
+        if len(self.shares) > top:
+            lines.append(f"  {percent(rest):>6}  all other causes")
         lines.append(f"  {percent(self.unexplained):>6}  none of the causes in the model")
         return "\n".join(lines)
 

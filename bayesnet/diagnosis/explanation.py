@@ -26,7 +26,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bayesnet.errors import EvidenceError, did_you_mean
+from bayesnet.diagnosis.naming import cause_id, cause_ids
+from bayesnet.diagnosis.words import DECIBANS
 from bayesnet.inference import Marginals, likelihoods_of
 from bayesnet.network.factor import FloatArray
 
@@ -41,6 +42,10 @@ __all__ = ["Explanation", "FindingWeight", "Rival", "Together", "conflict", "con
 
 #: Bits of conflict above which a finding is worth a second look (a factor of two).
 NOTABLE_CONFLICT = 1.0
+#: Decibans by which findings overlap, from which on it is said.
+NOTABLE_OVERLAP = 0.5
+#: Decibans that are written as 0.0.
+NOTHING = 0.05
 #: Rivals whose absence is tried.
 RIVALS = 12
 
@@ -226,16 +231,46 @@ class Explanation:
 
     def __repr__(self) -> str:
         lines = [self.sentence(), "", "decibans   finding"]
-        for mechanism, weight, members in self._blocks():
+        spoken, silent = self._audible()
+        for mechanism, weight, members in spoken:
             indent = ""
             if len(members) > 1:
-                lines.append(f"{weight:+z8.1f}   together, by way of {mechanism}; each alone with all others known:")
+                lines.append(f"{weight:+z8.1f}   {len(members)} findings together, by way of {mechanism}; each of them, all others known:")
                 indent = " " * 11
-            lines += [f"{indent}{f.weight:+z8.1f}   {f.words}   [{' > '.join(f.path)}]" for f in members]
-        lines.append(f"{self.total:+z8.1f}   all together (finding by finding they overlap by {self.overlap:+z.1f})")
+            for f in members:
+                way = "" if indent else self.way(f)
+                lines.append(f"{indent}{f.weight:+z8.1f}   {f.words}{f', by way of {way}' if way else ''}")
+        if silent:
+            lines.append(f"{0:+8.1f}   {silent}")
+        lines += [f"{self.total:+z8.1f}   all together", f"{DECIBANS} {self._overlapping()}".strip()]
         return "\n".join(lines)
 
-    def _blocks(self) -> list[tuple[str, float, list[FindingWeight]]]:
+    def _overlapping(self) -> str:
+        """Why the weights do not add up to the whole, where they do not."""
+        if not math.isfinite(self.overlap) or abs(self.overlap) < NOTABLE_OVERLAP:
+            return ""
+        singly = sum(f.weight for f in self.findings)
+        return f"Finding by finding they add up to {singly:+z.1f}, as what one says depends on the others."
+
+    def way(self, finding: FindingWeight) -> str:
+        """What lies between the cause and a finding, in words."""
+        network = self.model.network
+        return ", ".join(network[v].name.lower() for v in finding.path[1:-1] if v in network)
+
+    def _audible(self) -> tuple[list[tuple[str, float, list[FindingWeight]]], str]:
+        """The blocks that say something, and the single findings that do not, in one phrase."""
+        spoken, silent = [], []
+        for block in self.blocks():
+            _, weight, members = block
+            if len(members) == 1 and abs(weight) < NOTHING:
+                silent.append(members[0].words)
+            else:
+                spoken.append(block)
+        if len(silent) == 1:
+            return spoken, silent[0]
+        return spoken, f"each of {len(silent)} others: {'; '.join(silent)}" if silent else ""
+
+    def blocks(self) -> list[tuple[str, float, list[FindingWeight]]]:
         """The findings of each mechanism, its label and what they weigh at once; strongest first."""
         known = {f.finding: f for f in self.findings}
         return [
@@ -248,17 +283,22 @@ class Explanation:
 
     def _repr_html_(self) -> str:
         rows = ""
-        for mechanism, weight, members in self._blocks():
+        spoken, silent = self._audible()
+        for mechanism, weight, members in spoken:
             if len(members) > 1:
-                rows += _row(f"{weight:+z.1f}", f"together, by way of {mechanism}; of these, with all others known:", "")
+                rows += _row(f"{weight:+z.1f}", f"{len(members)} findings together; each of them, all others known:", mechanism)
             for f in members:
                 number = f"{f.weight:+z.1f}"
                 words = f.words if len(members) == 1 else f"\u2003{number}\u2002{f.words}"
-                rows += _row(number if len(members) == 1 else "", words, " > ".join(f.path))
+                rows += _row(number, words, self.way(f)) if len(members) == 1 else _row("", words, "")
+        if silent:
+            rows += _row(f"{0:+.1f}", silent, "")
+        rows += _row(f"{self.total:+z.1f}", "all together", "")
+        note = f"{DECIBANS} {self._overlapping()} {self.model.disclaimer}"
         return (
             f"<p>{html.escape(self.sentence())}</p><table><tr><th>decibans</th>"
             "<th style='text-align:left'>finding</th><th style='text-align:left'>by way of</th></tr>"
-            f"{rows}</table><p><small>{html.escape(self.model.disclaimer)}</small></p>"
+            f"{rows}</table><p><small>{html.escape(note)}</small></p>"
         )
 
 
@@ -342,23 +382,16 @@ def conflict(diagnosis: Diagnosis) -> tuple[float, dict[str, float]]:
     return whole, dict(zip(ids, _conflicts(log, start, len(ids)).tolist(), strict=True))
 
 
-def _checked(diagnosis: Diagnosis, *causes: str) -> None:
-    known = diagnosis.model.causes
-    wrong = [c for c in causes if c not in known]
-    if wrong:
-        raise EvidenceError([f"no cause {c!r}.{did_you_mean(c, known)}" for c in wrong])
-
-
 def explain(diagnosis: Diagnosis, cause: str) -> Explanation:
-    """What every finding says for and against one cause.
+    """What every finding says for and against one cause, named by its id or label.
 
     Raises
     ------
     EvidenceError
         For an unknown cause.
     """
-    _checked(diagnosis, cause)
     model = diagnosis.model
+    cause = cause_id(model.network, model.causes, cause)
     others = sorted(
         (r for r in diagnosis.results if r.cause != cause), key=lambda r: -r.posterior
     )
@@ -391,8 +424,8 @@ def contrast(diagnosis: Diagnosis, cause: str, against: str) -> Explanation:
 
     `prior` and `posterior` are the probability of `cause` over the sum of both.
     """
-    _checked(diagnosis, cause, against)
     model = diagnosis.model
+    cause, against = cause_ids(model.network, model.causes, [cause, against])
     groups = _groups(diagnosis, cause)
     ids, found, start = _run(diagnosis, (), [cause, against], [g for _, g in groups])
     one, other = (1 - found.posteriors[c][:, 0] for c in (cause, against))

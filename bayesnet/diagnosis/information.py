@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from bayesnet.diagnosis.naming import cause_ids
 from bayesnet.diagnosis.pathways import LEVELS, Pathways, gain_matrix
 from bayesnet.errors import EvidenceError, did_you_mean
 from bayesnet.inference import likelihoods_of
@@ -132,7 +133,7 @@ def next_findings(
     by : str
         `information` or `utility`.
     causes : iterable of str, optional
-        Causes whose entropy counts; all by default.
+        Causes whose entropy counts, by id or label; all by default.
     pathways : Pathways, optional
 
     Raises
@@ -141,14 +142,11 @@ def next_findings(
         For an unknown kind, ranking or cause.
     """
     if by not in RANKINGS:
-        raise EvidenceError([f"by={by!r}: expected information or utility"])
+        raise EvidenceError([f"by={by!r}: expected information or utility.{did_you_mean(by, RANKINGS)}"])
     model = diagnosis.model
     network = model.network
     paths = pathways or model.pathways
-    counted = list(model.causes if causes is None else causes)
-    unknown = [c for c in counted if c not in model.causes]
-    if unknown:
-        raise EvidenceError([f"no cause {c!r}.{did_you_mean(c, model.causes)}" for c in unknown])
+    counted = cause_ids(network, model.causes, model.causes if causes is None else causes)
     vectors = likelihoods_of(network, diagnosis.findings)
     if model.outcome is not None and model.outcome not in diagnosis.findings:
         vectors[model.outcome] = np.array([0.0, 1.0])

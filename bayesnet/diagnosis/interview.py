@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from bayesnet.diagnosis.information import NextFinding, next_findings
+from bayesnet.diagnosis.naming import finding_ids
 from bayesnet.errors import EvidenceError
 
 if TYPE_CHECKING:
@@ -154,7 +155,7 @@ def interview(
     >>> question = talk.send("present")              # doctest: +SKIP
     """
     chosen = (kinds,) if isinstance(kinds, str) else kinds
-    state = Interview(model, dict(findings or {}), kinds=chosen, by=by, causes=causes)
+    state = Interview(model, finding_ids(model.network, findings or {}), kinds=chosen, by=by, causes=causes)
     while (question := state.question()) is not None:
         state = state.answer(question.finding, (yield question))
     return state.diagnosis

@@ -12,6 +12,7 @@ waiting is the part of the expected gain that is lost when the same is done some
 
 from __future__ import annotations
 
+import html
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -364,6 +365,17 @@ class Triage:
             lines.append("Not yet known, and could make it more urgent: " + "; ".join(self.missing))
         lines.append(self.disclaimer)
         return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        reasons = "".join(f"<li>{html.escape(r)}</li>" for r in self.reasons)
+        missing = (
+            f"<p>Not yet known, and could make it more urgent: {html.escape('; '.join(self.missing))}.</p>"
+            if self.missing else ""
+        )
+        return (
+            f"<p><strong>{self.level.capitalize()}.</strong></p><ul>{reasons}</ul>{missing}"
+            f"<p><small>{html.escape(self.disclaimer)}</small></p>"
+        )
 
 
 def _outdone(

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bayesnet.diagnosis.naming import cause_id, known_as
+from bayesnet.diagnosis.naming import cause_id, cause_ids, finding_ids
 from bayesnet.diagnosis.necessity import necessity, outcome_links
 from bayesnet.diagnosis.ranking import rank_key
 from bayesnet.diagnosis.routes import Routes
-from bayesnet.diagnosis.words import alarm_words, percent, ratio
+from bayesnet.diagnosis.words import GROUPS, alarm_words, because, percent, ratio
 from bayesnet.errors import EvidenceError, did_you_mean
 from bayesnet.inference import Findings, likelihoods_of
 from bayesnet.network import NoisyMax
@@ -86,7 +86,7 @@ class CauseResult:
 
     def __repr__(self) -> str:
         because = "" if self.necessity != self.necessity else (
-            f", PT failed because of it {percent(self.necessity)}"
+            f", because of it {percent(self.necessity)}"
         )
         return (
             f"<{self.label}: present {percent(self.posterior)}, before {percent(self.prior)}, "
@@ -172,7 +172,7 @@ class Diagnosis:
         """
         if by not in MEASURES:
             raise ValueError(f"by={by!r}: expected {', '.join(MEASURES)}.{did_you_mean(by, MEASURES)}")
-        groups = sorted(set(FAMILY_GROUPS.values()))
+        groups = list(GROUPS)
         if group is not None and group not in groups:
             raise ValueError(
                 f"group={group!r}: expected {' or '.join(groups)}.{did_you_mean(group, groups)}"
@@ -210,7 +210,7 @@ class Diagnosis:
         """
         import pandas as pd
 
-        ids = [r.cause for r in self.results if r.group == group]
+        ids = [r.cause for r in self.ranked(group)]
         findings = dict(self.findings)
         if self.model.outcome is not None:
             findings.setdefault(self.model.outcome, True)
@@ -235,18 +235,14 @@ class Diagnosis:
         """P(PT would have succeeded had all of `causes` been absent | findings, PT failed)."""
         from bayesnet.diagnosis.attribution import success_without
 
-        named = [
-            known_as(self.model.network, v, self.model.causes) or v
-            for c in causes for v in ([c] if isinstance(c, str) else c)
-        ]
-        return success_without(self, [named])[0]
+        names = [v for c in causes for v in ([c] if isinstance(c, str) else c)]
+        return success_without(self, [cause_ids(self.model.network, self.model.causes, names)])[0]
 
     def why(self, cause: str, over: str | None = None) -> Explanation:
         """Why this cause, or why it rather than another (see `bayesnet.diagnosis.explanation`)."""
         from bayesnet.diagnosis.explanation import contrast, explain
 
-        asked = self._cause(cause)
-        return explain(self, asked) if over is None else contrast(self, asked, self._cause(over))
+        return explain(self, cause) if over is None else contrast(self, cause, over)
 
     def intervals(self, n: int = 1000, seed: int = 0, level: float = 0.95) -> Intervals:
         """Credible intervals over draws of all parameters (`bayesnet.diagnosis.uncertainty`)."""
@@ -274,8 +270,7 @@ class Diagnosis:
         """What to ask, examine or test next (see `bayesnet.diagnosis.information`)."""
         from bayesnet.diagnosis.information import next_findings, worth_asking
 
-        about = None if causes is None else [self._cause(c) for c in causes]
-        return worth_asking(next_findings(self, kinds, by, about))
+        return worth_asking(next_findings(self, kinds, by, causes))
 
     def what_if(self, findings: Findings | None = None, /, **more: Any) -> pd.DataFrame:
         """The causes beside those of the same patient with other findings.
@@ -289,7 +284,8 @@ class Diagnosis:
         """
         from bayesnet.diagnosis.whatif import compared
 
-        changed = {**self.findings, **(findings or {}), **more}
+        other = finding_ids(self.model.network, {**(findings or {}), **more})
+        changed = {**self.findings, **other}
         return compared(self, self.model.diagnose(changed))
 
     def do(self, causes: Mapping[str, Any] | None = None, /, **more: Any) -> pd.DataFrame:
@@ -307,7 +303,7 @@ class Diagnosis:
         """
         from bayesnet.diagnosis.whatif import forced
 
-        return forced(self, {self._cause(c): x for c, x in {**(causes or {}), **more}.items()})
+        return forced(self, {**(causes or {}), **more})
 
     @cached_property
     def actions(self) -> pd.DataFrame:
@@ -389,7 +385,7 @@ class Diagnosis:
 
     def _repr_html_(self) -> str:
         parts = []
-        for group, title in (("diagnoses", "Diagnoses"), ("contributors", "Contributors")):
+        for group, title in GROUPS.items():
             rows = "".join(_html_row(r) for r in self.ranked(group)[:6])
             parts.append(
                 f"<tr><th colspan='5' style='text-align:left;padding-top:.6em'>{title}</th></tr>"
@@ -397,7 +393,7 @@ class Diagnosis:
             )
         head = "".join(
             f"<th style='text-align:{a};padding:2px 10px'>{t}</th>"
-            for t, a in (("", "left"), ("PT failed because of it", "left"), ("probability", "right"),
+            for t, a in (("", "left"), (because(self.model), "left"), ("probability", "right"),
                          ("before findings", "right"), ("findings' weight (LR)", "right"))
         )
         alarm = alarm_words(self)
@@ -446,6 +442,7 @@ def likelihood_ratio(posterior: FloatArray, prior: FloatArray) -> float:
 def diagnose(model: DiagnosticModel, findings: Findings) -> Diagnosis:
     """Rank the causes for one patient (see `DiagnosticModel.diagnose`)."""
     network, outcome = model.network, model.outcome
+    findings = finding_ids(network, findings)
     vectors = likelihoods_of(network, findings)
     if outcome is not None and outcome not in findings:
         vectors[outcome] = np.array([0.0, 1.0])

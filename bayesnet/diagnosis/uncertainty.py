@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from bayesnet.errors import EvidenceError
 from bayesnet.inference import likelihoods_of, stack_rows
 from bayesnet.network import Network, NoisyMax, OddsRatio, SensitivitySpecificity, Table
 from bayesnet.network.factor import FloatArray
@@ -281,17 +282,22 @@ class Intervals:
         }
 
     def __repr__(self) -> str:
-        from bayesnet.diagnosis.words import percent
-
-        network = self.diagnosis.model.network
-        lines = []
-        for group, (cause, p) in self.top.items():
-            lines.append(f"{group}: {network[cause].name} leads in {percent(p)} of the draws")
+        lines = self._leads()
         lines += [
-            f"  {name}: present {present} ({span}), failed because of it {because} ({its_span})"
+            f"  {name}: present {present} ({span}), because of it {because} ({its_span})"
             for name, present, span, because, its_span in self._said()
         ]
         return "\n".join(lines)
+
+    def _leads(self) -> list[str]:
+        """The leading cause of each group, and how often it leads."""
+        from bayesnet.diagnosis.words import GROUPS, percent
+
+        network = self.diagnosis.model.network
+        return [
+            f"{GROUPS[group]}: {network[cause].name} leads in {percent(p)} of the draws"
+            for group, (cause, p) in self.top.items()
+        ]
 
     def _said(self) -> list[tuple[str, str, str, str, str]]:
         """Per cause that is not improbable: its name, and both numbers with their intervals."""
@@ -310,15 +316,10 @@ class Intervals:
         ]
 
     def _repr_html_(self) -> str:
-        from bayesnet.diagnosis.words import html_table, percent
+        from bayesnet.diagnosis.words import html_table
 
-        network = self.diagnosis.model.network
-        leads = "; ".join(
-            f"{group}: {network[cause].name} leads in {percent(p)} of the draws"
-            for group, (cause, p) in self.top.items()
-        )
         headings = ("cause", "present", "95 % interval", "because of it", "95 % interval")
-        return html_table(leads, headings, self._said(), self.diagnosis.model.disclaimer)
+        return html_table("; ".join(self._leads()), headings, self._said(), self.diagnosis.model.disclaimer)
 
 
 def _needed(drawn: Draws, strata: Strata, times: int = 1) -> dict[str, Parts]:
@@ -364,6 +365,8 @@ def intervals(
     """Credible intervals of posterior and necessity over draws of all parameters."""
     from bayesnet.diagnosis.result import FAMILY_GROUPS
 
+    if not 0 < level < 1:
+        raise EvidenceError([f"level={level:g}: expected a share between 0 and 1, such as 0.95"])
     model = diagnosis.model
     network, outcome = model.network, model.outcome
     drawn = draws or model.draws()

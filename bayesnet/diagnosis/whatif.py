@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bayesnet.errors import EvidenceError, did_you_mean
+from bayesnet.diagnosis.naming import cause_id
+from bayesnet.errors import EvidenceError, Problem
 from bayesnet.inference import Strata, likelihood_of, likelihoods_of, stack_rows
 from bayesnet.network import Table
 
@@ -54,10 +55,13 @@ def forced(diagnosis: Diagnosis, causes: Mapping[str, Any]) -> pd.DataFrame:
 
     model = diagnosis.model
     network = model.network
-    problems, surgery, given = [], {}, {}
-    for c, value in causes.items():
-        if c not in model.causes:
-            problems.append(f"no cause {c!r}.{did_you_mean(c, model.causes)}")
+    problems: list[Problem | str] = []
+    surgery, given = {}, {}
+    for named, value in causes.items():
+        try:
+            c = cause_id(network, model.causes, named)
+        except EvidenceError as error:
+            problems += error.problems
             continue
         try:
             vector = likelihood_of(network[c], value)

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from bayesnet.model import DiagnosticModel
 
 __all__ = [
-    "FAMILIES", "alarm_words", "amount", "finding_words", "headline", "html_table", "name_of",
-    "parameter_words", "percent", "question", "ratio", "summary",
+    "DECIBANS", "FAMILIES", "GROUPS", "alarm_words", "amount", "averted", "because", "finding_words", "happened", "headline",
+    "html_table", "name_of", "parameter_words", "percent", "question", "ratio", "summary",
 ]
 
 #: Titles of the families of causes, in the order in which they are shown.
@@ -23,6 +23,14 @@ FAMILIES = {
     "underlying": "Underlying disease", "structural": "Structural damage",
     "psychosocial": "The person", "programme": "Programme and daily life", "fallback": "Fallback",
 }
+#: Titles of the groups in which causes are ranked.
+GROUPS = {"diagnoses": "Diagnoses", "contributors": "Person and programme"}
+#: What the unit of a weight of evidence means.
+DECIBANS = (
+    "Decibans weigh what a finding says: +3 doubles the odds of the cause, +10 makes them ten times as "
+    "large, -3 halves them."
+)
+_PT_FAILED = "Physical therapy failed"
 
 
 def percent(p: float) -> str:
@@ -40,12 +48,39 @@ def percent(p: float) -> str:
     return f"{100 * p:.1f} %" if p < 0.1 or p > 0.99 else f"{100 * p:.0f} %"
 
 
-def question(model: DiagnosticModel) -> str:
-    """What is asked of a patient: why the outcome came about."""
+def question(model: DiagnosticModel, short: bool = True) -> str:
+    """What is asked of a patient: why the outcome came about. `short` writes PT for physical therapy."""
     if model.outcome is None:
         return "Probable causes"
+    if model.network[model.outcome].name == _PT_FAILED:
+        return "Why PT failed" if short else "Why physical therapy (PT) failed"
+    return f"Why: {_outcome(model)}"
+
+
+def happened(model: DiagnosticModel) -> str:
+    """The outcome as a clause, for example `PT failed`."""
+    if model.outcome is None:
+        return "it came about"
+    if model.network[model.outcome].name == _PT_FAILED:
+        return "PT failed"
+    return f'"{_outcome(model)}" came about'
+
+
+def averted(model: DiagnosticModel) -> str:
+    """The opposite as a clause, for example `PT would have succeeded`."""
+    now = happened(model)
+    return "PT would have succeeded" if now == "PT failed" else now.replace("came about", "would not have come about")
+
+
+def because(model: DiagnosticModel) -> str:
+    """The heading of the probability of necessity, for example `PT failed because of it`."""
+    return "PT failed because of it" if happened(model) == "PT failed" else "because of it"
+
+
+def _outcome(model: DiagnosticModel) -> str:
+    assert model.outcome is not None
     name = model.network[model.outcome].name
-    return "Why PT failed" if name == "Physical therapy failed" else f"Why: {name[0].lower()}{name[1:]}"
+    return name[0].lower() + name[1:]
 
 
 def headline(diagnosis: Diagnosis) -> str:
@@ -91,23 +126,24 @@ def finding_words(variable: Variable, value: Any) -> str:
 
 def summary(diagnosis: Diagnosis, top: int) -> str:
     """The leading causes of both groups as text, with what the numbers mean and the disclaimer."""
-    lines = [f"{question(diagnosis.model)}, given {len(diagnosis.findings)} findings ({diagnosis.model.name} "
+    n = len(diagnosis.findings)
+    lines = [f"{question(diagnosis.model)}, given {n or 'no'} finding{'s' if n > 1 else ''} ({diagnosis.model.name} "
              f"{diagnosis.model.version})"]
     if alarm := alarm_words(diagnosis):
         lines.append(alarm)
-    for group in ("diagnoses", "contributors"):
+    for group, title in GROUPS.items():
         ranked = diagnosis.ranked(group)[:top]
         if not ranked:
             continue
-        width = max(len(name_of(r)) for r in ranked)
-        lines.append(f"\n{group.capitalize():<{width}}  because of it  probability  before    LR")
+        width = max(len(title), *(len(name_of(r)) for r in ranked))
+        lines.append(f"\n{title:<{width}}  because of it  probability  before    LR")
         lines += [
             f"{name_of(r):<{width}}  {percent(r.necessity):>13}  {percent(r.posterior):>11}  "
             f"{percent(r.prior):>6}  {ratio(r.likelihood_ratio):>4}"
             for r in ranked
         ]
     lines.append(
-        "\nbecause of it: probability that PT failed because of this cause; probability: that it is "
+        f"\nbecause of it: probability that {happened(diagnosis.model)} because of this cause; probability: that it is "
         "present;\nbefore: the same before any finding; LR: what the findings say (posterior odds / "
         "prior odds)."
     )
@@ -141,6 +177,11 @@ def html_table(
     )
 
 
+def _speaks_for_itself(variable: Variable) -> bool:
+    """Whether its states need no name beside them, as `35-49` and `male` do not."""
+    return variable.role == "context" and not {"absent", "present", "none"} & set(variable.states)
+
+
 def amount(value: float) -> str:
     """A number of the model, to two digits."""
     return "<0.001" if 0 < value < 0.001 else f"{value:.2g}"
@@ -158,10 +199,16 @@ def parameter_words(network: Network, parameter: str) -> str:
     if keys == ["leak"]:
         return f"{child}, from anything else"
     strata = [k for k in keys if k != "prevalence"]
+    d = network.distributions.get(first)
     if not any("=" in k or k in network for k in strata):
+        by = (d.by,) if isinstance(d, OddsRatio) and d.by else network.parents(first) if d else ()
+        given = [
+            f"{network[p].name} {k.replace('_', ' ')}" for p, k in zip(by, strata, strict=False)
+        ]
+        if strata and len(by) == len(strata) and not all(_speaks_for_itself(network[p]) for p in by):
+            return f"{child}, given {', '.join(given)}"
         stratum = f" ({', '.join(k.replace('_', ' ') for k in strata)})" if strata else ""
         return f"{child}, how common{stratum}"
-    d = network.distributions.get(first)
     if isinstance(d, OddsRatio) and keys[0] in d.risk_factors:
         return f"{child}, odds ratio of {network[keys[0]].name}"
     given = []

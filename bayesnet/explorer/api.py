@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 from bayesnet.diagnosis.information import KINDS, RANKINGS, next_findings
 from bayesnet.diagnosis.patient import parse_json
-from bayesnet.diagnosis.whatif import compared, forced
 from bayesnet.errors import EvidenceError, Problem, did_you_mean
 from bayesnet.explorer.view import patient_view
 
@@ -32,6 +31,8 @@ FIELDS: Mapping[str, Mapping[str, tuple[type, bool]]] = {
     "view": {"chosen": (str, False)},
 }
 _TYPES = {list: "a list", str: "a text", int: "a whole number", dict: "a mapping such as {\"fever\": true}"}
+
+_EXAMPLES = {"findings": 'a mapping such as {"fever": true}', "cause": 'a cause by its id or label, such as "poor_sleep"'}
 
 
 def answer(model: DiagnosticModel, question: str, body: bytes) -> dict[str, Any]:
@@ -70,8 +71,8 @@ def _request(question: str, body: bytes) -> dict[str, Any]:
         if not isinstance(value, kind) or isinstance(value, bool):
             problems.append(Problem(f"expected {_TYPES[kind]}, not {type(value).__name__}", name))
     problems += [
-        Problem(f"{name!r} is missing; write {_TYPES[kind]}", "request")
-        for name, (kind, needed) in fields.items() if needed and name not in data
+        Problem(f"{name!r} is missing; write {_EXAMPLES[name]}", "request")
+        for name, (_, needed) in fields.items() if needed and name not in data
     ]
     if problems:
         raise EvidenceError(problems)
@@ -109,10 +110,9 @@ def _whatif(model: DiagnosticModel, request: Mapping[str, Any]) -> dict[str, Any
     diagnosis = model.diagnose(request["findings"])
     found = {}
     if request.get("set"):
-        then = model.diagnose({**request["findings"], **request["set"]})
-        found["observed"] = _records(compared(diagnosis, then))
+        found["observed"] = _records(diagnosis.what_if(request["set"]))
     if request.get("do"):
-        found["forced"] = _records(forced(diagnosis, request["do"]))
+        found["forced"] = _records(diagnosis.do(request["do"]))
     return found
 
 

@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 from bayesnet.diagnosis.explanation import explain
 from bayesnet.diagnosis.information import NextFinding, next_findings
+from bayesnet.diagnosis.naming import cause_id
 from bayesnet.diagnosis.pathways import FILE as PATHWAYS_FILE
 from bayesnet.diagnosis.result import MEASURES, CauseResult, Diagnosis
-from bayesnet.diagnosis.words import finding_words, name_of
-from bayesnet.errors import BayesnetError, EvidenceError, Problem, did_you_mean
+from bayesnet.diagnosis.words import DECIBANS, because, finding_words, name_of, question
+from bayesnet.errors import BayesnetError, Problem
 from bayesnet.explorer.graph import FINDING_ROLES, patient_graph, whole_graph
 from bayesnet.inference import likelihoods_of
 from bayesnet.network import Variable
@@ -55,6 +56,7 @@ def model_view(model: DiagnosticModel) -> dict[str, Any]:
         "source": model.name if model.name in shipped_models() else str(model.document.folder),
         "version": model.version,
         "title": model.document.manifest.title,
+        "question": question(model),
         "disclaimer": model.disclaimer,
         "variables": {v.id: _variable(v) for v in network.variables.values()},
         "priors": {v: list(p.values()) for v, p in prior.items()},
@@ -65,7 +67,11 @@ def model_view(model: DiagnosticModel) -> dict[str, Any]:
             for (role, group), ids in sections.items()
         ],
         "whole": whole_graph(network),
-        "measures": list(MEASURES),
+        "measures": {
+            "necessity": because(model), "posterior": "It is present",
+            "likelihood_ratio": "What the findings say (LR)",
+        },
+        "decibans": DECIBANS,
     }
 
 
@@ -102,7 +108,7 @@ def patient_view(diagnosis: Diagnosis, chosen: str = "") -> dict[str, Any]:
     ----------
     diagnosis : Diagnosis
     chosen : str
-        The cause to explain; none when empty.
+        The cause to explain, by id or label; none when empty.
 
     Raises
     ------
@@ -111,8 +117,7 @@ def patient_view(diagnosis: Diagnosis, chosen: str = "") -> dict[str, Any]:
     """
     model = diagnosis.model
     network = model.network
-    if chosen and chosen not in model.causes:
-        raise EvidenceError([f"no cause {chosen!r}.{did_you_mean(chosen, model.causes)}"])
+    chosen = cause_id(network, model.causes, chosen) if chosen else ""
     has_pathways = (model.document.folder / PATHWAYS_FILE).is_file()
     known = {v: x for v, x in diagnosis.findings.items() if x is not None}
     vectors = likelihoods_of(network, known)
@@ -157,7 +162,13 @@ def _explanation(diagnosis: Diagnosis, cause: str) -> dict[str, Any]:
     data = found.to_dict()
     data["label"] = found.label
     data["sentence"] = found.sentence()
-    data["findings"] = sorted(data["findings"], key=lambda f: -abs(_strength(f["weight"])))
+    data["blocks"] = [
+        {
+            "mechanism": mechanism, "weight": _finite(weight),
+            "findings": [{**f.to_dict(), "way": found.way(f)} for f in members],
+        }
+        for mechanism, weight, members in found.blocks()
+    ]
     data["rivals"] = [
         {"cause": r.cause, "label": r.label, "posterior_without": r.posterior_without}
         for r in found.rivals
@@ -165,8 +176,8 @@ def _explanation(diagnosis: Diagnosis, cause: str) -> dict[str, Any]:
     return data
 
 
-def _strength(weight: float | None) -> float:
-    return math.inf if weight is None else weight
+def _finite(weight: float) -> float | None:
+    return weight if math.isfinite(weight) else None
 
 
 def error_view(error: BayesnetError) -> dict[str, Any]:

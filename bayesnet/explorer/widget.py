@@ -40,12 +40,12 @@ class Explorer(anywidget.AnyWidget):
     Attributes
     ----------
     evidence : dict
-        What is known. Assign a new dictionary to change it; findings that are wrong raise and
+        What is known, by the ids of the findings. Assign a new dictionary to change it; findings that are wrong raise and
         leave everything as it was.
     result : Diagnosis
         The answer to `evidence`; read only.
     chosen : str
-        The cause that is explained; empty for none.
+        The id of the cause that is explained, empty for none; a label may be assigned.
 
     Raises
     ------
@@ -92,13 +92,11 @@ class Explorer(anywidget.AnyWidget):
 
     @traitlets.validate("evidence")
     def _valid_evidence(self, proposal: Any) -> dict[str, Any]:
-        self._picture(proposal["value"], self.chosen)
-        return dict(proposal["value"])
+        return dict(self._picture(proposal["value"], self.chosen).diagnosis.findings)
 
     @traitlets.validate("chosen")
     def _valid_chosen(self, proposal: Any) -> str:
-        self._picture(self.evidence, proposal["value"])
-        return str(proposal["value"])
+        return str(self._picture(self.evidence, str(proposal["value"])).view["chosen"])
 
     @traitlets.observe("evidence", "chosen")
     def _changed(self, _: Any) -> None:

@@ -6,12 +6,13 @@ import html
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
 from bayesnet.cohort.mapping import ColumnMapping
+from bayesnet.diagnosis.words import parameter_words
 from bayesnet.errors import did_you_mean
 from bayesnet.inference import likelihood_of
 from bayesnet.inference.counts import EncodedRows, StratifiedCounts
@@ -63,6 +64,8 @@ class Learning:
         What everybody was selected for, or empty.
     bad : dict int -> str
         Rows that were not understood and left out, and why.
+    network : Network
+        What came out.
     """
 
     source: str
@@ -74,6 +77,7 @@ class Learning:
     unused: tuple[str, ...]
     selected: str
     bad: Mapping[int, str]
+    network: Network = field(repr=False)
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -148,8 +152,14 @@ class Learning:
     def _repr_html_(self) -> str:
         head, *_ = str(self).split("for most people:")
         shown = self.moved.head(15).drop(columns=["known"])
+        # A number by its state, where it is one of several.
+        paths = shown["parameter"] + shown.pop("states").map(lambda s: f": {s}" if s else "")
+        shown["parameter"] = [parameter_words(self.network, p) for p in paths]
+        shown = shown.rename(columns={"parameter": "number of the model"})
+        if not np.isfinite(shown["low"]).any():
+            shown = shown.drop(columns=["low", "high"])
         warned = "".join(f"<br>{html.escape(w)}" for w in self.warnings)
-        table = shown.to_html(index=False, float_format=lambda x: f"{x:.3g}")
+        table = shown.to_html(index=False, float_format=lambda x: f"{x:,.0f}" if x >= 1000 else f"{x:.3g}")
         return f"{html.escape(head).replace(chr(10), '<br>')}for most people:<br>{table}<small>{warned}</small>"
 
 
@@ -283,7 +293,7 @@ def fit(
     table, silent = _changes(network, new, learned, end, counts, rows, sure)
     report = Learning(
         name, len(rows), patients.people, table, trace, silent, unused,
-        f"{given}={what}" if given else "", bad,
+        f"{given}={what}" if given else "", bad, new,
     )
     return _rebuilt(model, new, report, learned, strength)
 

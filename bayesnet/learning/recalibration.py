@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
+from bayesnet.diagnosis.naming import closest, known_as
 from bayesnet.errors import EvidenceError, Problem, did_you_mean
 from bayesnet.inference import compile_program, likelihoods_of, run, stack_rows
 from bayesnet.learning.rewrite import derived, values_of
@@ -149,9 +150,10 @@ def _targets(
     found = []
     if not frequencies:
         raise LearningError("no frequencies: give at least one, for example {'osteoporosis': 0.1}")
-    for v, value in frequencies.items():
-        if v not in network:
-            problems.append(f"unknown variable {v!r}.{did_you_mean(v, network.variables)}")
+    for name, value in frequencies.items():
+        v = known_as(network, name)
+        if v is None:
+            problems.append(f"unknown variable {name!r}.{closest(network, network.variables, name)}")
             continue
         if given and v in given:
             problems.append(f"{v} is both a frequency and given")

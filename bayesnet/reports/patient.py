@@ -9,7 +9,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bayesnet.diagnosis.pathways import decide
-from bayesnet.diagnosis.words import finding_words, name_of, percent, ratio
+from bayesnet.diagnosis.words import (
+    DECIBANS,
+    GROUPS,
+    because,
+    finding_words,
+    name_of,
+    percent,
+    question,
+    ratio,
+)
 
 if TYPE_CHECKING:
     from bayesnet.diagnosis.pathways import Pathways
@@ -48,7 +57,7 @@ _BITS = (
     "Bits: by how much the answer is expected to lessen the uncertainty about the causes; one bit is as much "
     "as a yes or no that was equally likely either way."
 )
-_DECIBANS = "Numbers in brackets are decibans, ten times the logarithm of the odds' change: 10 is ten to one."
+_BRACKETS = f"The numbers in brackets are decibans. {DECIBANS}"
 
 
 def _worth(pathways: Pathways) -> str:
@@ -67,7 +76,13 @@ def _parts(diagnosis: Diagnosis, draws: int, seed: int) -> dict[str, Any]:
     groups: dict[str, list[CauseResult]] = {
         g: diagnosis.ranked(g)[:_ROWS] for g in ("diagnoses", "contributors")
     }
-    explained = [diagnosis.why(r.cause) for r in groups["diagnoses"][:2]]
+    advised = not diagnosis.model.pathways.empty
+    actions = decide(diagnosis) if advised else ()
+    told = [r.cause for r in groups["diagnoses"][:2]]
+    if advised and diagnosis.triage.level != "routine":
+        # What the alarm is for, which need not be among the most probable.
+        told += [a.reasons[0][0] for a in actions if a.worthwhile and a.urgency == diagnosis.triage.level][:1]
+    explained = [diagnosis.why(c) for c in dict.fromkeys(told)]
     nexts = {
         kind: diagnosis.next([kind]).head(3).to_dict("records")
         for kind in ("history", "examination", "questionnaire", "test")
@@ -75,12 +90,11 @@ def _parts(diagnosis: Diagnosis, draws: int, seed: int) -> dict[str, Any]:
     known = [
         finding_words(network[v], x) for v, x in diagnosis.findings.items() if x is not None
     ]
-    advised = not diagnosis.model.pathways.empty
     return {
         "model": diagnosis.model, "known": known, "groups": groups,
         "triage": diagnosis.triage if advised else None,
         "ranges": ranges, "shares": shares, "intervals": intervals, "explained": explained,
-        "next": nexts, "actions": [a for a in decide(diagnosis) if round(a.net_benefit) > 0][:8] if advised else [],
+        "next": nexts, "actions": [a for a in actions if round(a.net_benefit) > 0][:8],
         "draws": draws, "seed": seed,
     }
 
@@ -115,7 +129,7 @@ def patient_markdown(diagnosis: Diagnosis, draws: int = 1000, seed: int = 0) -> 
     p = _parts(diagnosis, draws, seed)
     model = p["model"]
     lines = [
-        "# Why physical therapy failed", "",
+        f"# {question(model, short=False)}", "",
         f"{model.name} {model.version}. {model.disclaimer}", "",
     ]
     if level := p["triage"]:
@@ -124,8 +138,8 @@ def patient_markdown(diagnosis: Diagnosis, draws: int = 1000, seed: int = 0) -> 
             lines += ["Not yet known, and could make it more urgent: " + "; ".join(level.missing), ""]
     lines += [f"Known ({len(p['known'])}): " + "; ".join(p["known"]), ""]
     for group, ranked in p["groups"].items():
-        lines += [f"## {group.capitalize()}", "",
-                  "| cause | failed because of it | share | before | present | 95 % range | LR |",
+        lines += [f"## {GROUPS[group]}", "",
+                  f"| cause | {because(model)} | share | before | present | 95 % range | LR |",
                   "|---|--:|--:|--:|--:|--:|--:|"]
         for r in ranked:
             x = p["ranges"][r.cause]
@@ -138,7 +152,7 @@ def patient_markdown(diagnosis: Diagnosis, draws: int = 1000, seed: int = 0) -> 
             )
         lines.append("")
     lines += [" ".join(_MEANING.values()), "",
-              "## Why", "", *[f"- {e.sentence()}" for e in p["explained"]], "", _DECIBANS, "",
+              "## Why", "", *[f"- {e.sentence()}" for e in p["explained"]], "", _BRACKETS, "",
               "## What to find out next", ""]
     for kind, found in p["next"].items():
         lines += [f"- {kind}: {_to_find_out(model.network, f)}" for f in found]
@@ -157,12 +171,12 @@ def patient_html(diagnosis: Diagnosis, draws: int = 1000, seed: int = 0) -> str:
     """The report as one self-contained page; nothing is fetched, colour carries no meaning alone."""
     p = _parts(diagnosis, draws, seed)
     model, level = p["model"], p["triage"]
-    e = html.escape
+    e, asked = html.escape, html.escape(question(model, short=False))
     out = [
         "<!DOCTYPE html><html lang='en'><head><meta charset='utf-8'>",
         "<meta name='viewport' content='width=device-width'>",
-        f"<title>Why physical therapy failed</title><style>{_STYLE}</style></head><body>",
-        "<h1>Why physical therapy failed</h1>",
+        f"<title>{asked}</title><style>{_STYLE}</style></head><body>",
+        f"<h1>{asked}</h1>",
         f"<p class='muted'>{e(model.name)} {e(model.version)}. {e(model.disclaimer)}</p>",
     ]
     if level:
@@ -173,7 +187,7 @@ def patient_html(diagnosis: Diagnosis, draws: int = 1000, seed: int = 0) -> str:
             out.append("Not yet known, and could make it more urgent: " + e("; ".join(level.missing)))
         out.append("</div>")
     out.append(f"<p><b>Known ({len(p['known'])}):</b> {e('; '.join(p['known']) or 'nothing')}</p>")
-    for group, title in (("diagnoses", "Diagnoses"), ("contributors", "Person and programme")):
+    for group, title in GROUPS.items():
         leader = p["intervals"].top.get(group)
         out.append(f"<h2>{title}</h2>")
         if leader:
@@ -182,7 +196,7 @@ def patient_html(diagnosis: Diagnosis, draws: int = 1000, seed: int = 0) -> str:
                 f"of {p['draws']} draws of the model's own numbers.</p>"
             )
         out.append(_head(
-            "cause", "PT failed because of it", "share:n share", "before:n", "present:n", "95 % range:n", "LR:n",
+            "cause", because(model), "share:n share", "before:n", "present:n", "95 % range:n", "LR:n",
         ))
         for r in p["groups"][group]:
             x, share = p["ranges"][r.cause], p["shares"].get(r.cause)
@@ -200,7 +214,7 @@ def patient_html(diagnosis: Diagnosis, draws: int = 1000, seed: int = 0) -> str:
     out.append(f"<p class='muted'>{e(' '.join(_MEANING.values()))} A bar's full length is 100 %.</p>")
     out.append("<h2>Why</h2><ul>")
     out += [f"<li>{e(x.sentence())}</li>" for x in p["explained"]]
-    out.append(f"</ul><p class='muted'>{e(_DECIBANS)}</p>")
+    out.append(f"</ul><p class='muted'>{e(_BRACKETS)}</p>")
     out.append("<h2>What to find out next</h2>" + _head("kind", "finding and how to ask", "bits:n"))
     for kind, found in p["next"].items():
         out += [
@@ -252,5 +266,5 @@ def write_report(diagnosis: Diagnosis, path: str | Path, draws: int = 1000, seed
         ".json": lambda: json.dumps(patient_json(diagnosis, draws, seed), indent=2) + "\n",
     }
     if file.suffix not in makers:
-        raise ValueError(f"{file.name}: a report ends in .html, .md or .json")
+        raise ValueError(f"a report ends in .html, .md or .json, not {file.suffix or file.name!r}")
     file.write_text(makers[file.suffix](), encoding="utf-8")

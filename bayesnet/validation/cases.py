@@ -69,6 +69,12 @@ class Case:
             raise ValueError(f"scope={scope!r}: expected {' or '.join(SCOPES)}")
         return {**self.findings, **(self.tests if scope == "all" else {})}
 
+    def __repr__(self) -> str:
+        return f"<Case {self.id}: {self.summary}>"
+
+    def _repr_html_(self) -> str:
+        return f"<p>{html.escape(self.summary)}</p><p><small>{html.escape(self.citation)}</small></p>"
+
 
 def read_cases(path: str | Path, model: DiagnosticModel | None = None) -> list[Case]:
     """Read a file of cases, one JSON object a line.

@@ -31,14 +31,15 @@ def plot_attribution(
     theme : str
         `light` or `dark`.
     """
-    from bayesnet.diagnosis.words import percent, question
+    from bayesnet.diagnosis.words import averted, percent, question
 
     chosen = theme_named(theme)
     shares = attribution.shares[:top]
     ax = bar_axes(ax, len(shares) + 3, chosen, 9.4)
+    others = attribution.shares[top:]
     bars = [
         *((s.label, s.share, chosen.colour("cause", s.family)) for s in shares),
-        ("All other causes", sum(s.share for s in attribution.shares[top:]), chosen.rest),
+        *([("All other causes", sum(s.share for s in others), chosen.rest)] if others else []),
         ("None of the causes in the model", attribution.unexplained, chosen.rest),
     ]
     for y, (_, value, colour) in enumerate(bars):
@@ -57,6 +58,6 @@ def plot_attribution(
     title(ax, f"{question(attribution.model)}: shares that add up to one", chosen)
     ax.set_xlabel("share of the failure", color=chosen.muted, fontfamily=FONT)
     footer(ax, attribution.model, chosen, 40,
-           "Tick: probability that PT would have succeeded had this cause alone been absent; lower "
-           "than the share where others would have made PT fail anyway.")
+           f"Tick: probability that {averted(attribution.model)} had this cause alone been absent; lower "
+           "than the share where other causes would have been enough.")
     return ax

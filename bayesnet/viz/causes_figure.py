@@ -47,7 +47,15 @@ def plot_causes(
     from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
 
-    from bayesnet.diagnosis.words import FAMILIES, headline, name_of, percent, ratio
+    from bayesnet.diagnosis.words import (
+        FAMILIES,
+        GROUPS,
+        because,
+        headline,
+        name_of,
+        percent,
+        ratio,
+    )
 
     chosen = theme_named(theme)
     spans = diagnosis.intervals() if intervals is True else intervals or None
@@ -62,7 +70,7 @@ def plot_causes(
     )
     groups = [
         (heading, diagnosis.ranked(group, by)[:top])
-        for group, heading in (("diagnoses", "Diagnoses"), ("contributors", "Person and programme"))
+        for group, heading in GROUPS.items()
     ]
     groups = [(heading, ranked) for heading, ranked in groups if ranked]
     rows = sum(len(ranked) + 1.4 for _, ranked in groups)
@@ -104,7 +112,7 @@ def plot_causes(
     ax.set_xticks([0, 0.25, 0.5, 0.75, 1], ["0", "25 %", "50 %", "75 %", "100 %"], fontfamily=FONT)
     handles: list[Line2D | Patch] = [
         Patch(facecolor=chosen.ink, alpha=0.32, label="probability that it is present"),
-        Patch(facecolor=chosen.ink, label="PT failed because of it"),
+        Patch(facecolor=chosen.ink, label=because(diagnosis.model)),
         Line2D([], [], color=chosen.ink, linewidth=1.5, marker="|", linestyle="", markersize=9,
                markeredgewidth=1.5, label="before any finding"),
     ]

@@ -6,8 +6,8 @@ import textwrap
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from bayesnet.diagnosis.naming import cause_ids
 from bayesnet.diagnosis.words import finding_words, percent
-from bayesnet.errors import EvidenceError, did_you_mean
 from bayesnet.viz.style import FONT, bar_axes, footer, theme_named, title
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def course_of(
     ----------
     interview : Interview
     causes : sequence of str, or int
-        Causes to follow, or how many: those whose probability moved most.
+        Causes to follow, by id or label, or how many: those whose probability moved most.
 
     Returns
     -------
@@ -54,11 +54,8 @@ def course_of(
         moved = sorted(every, key=lambda c: (min(every[c]) - max(every[c]), -every[c][-1]))
         chosen = sorted(moved[:causes], key=lambda c: -every[c][-1])
     else:
-        chosen = list(causes)
-        wrong = [c for c in chosen if c not in every]
-        if wrong:
-            raise EvidenceError([f"no cause {c!r}.{did_you_mean(c, every)}" for c in wrong])
-    start = "; ".join(finding_words(network[v], x) for v, x in states[0].findings.items())
+        chosen = cause_ids(network, interview.model.causes, causes)
+    start = "; ".join(finding_words(network[v], x) for v, x in found[0].findings.items())
     answers = [f"Start ({start})" if start else "Start"]
     for v in interview.asked:
         if v in interview.findings:

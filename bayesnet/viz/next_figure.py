@@ -48,7 +48,8 @@ def plot_next(
                 gid=f"information:{r['finding']}")
         ax.annotate(f"{bits:.2f}", (bits, y), (4, 0), textcoords="offset points",
                     va="center", fontsize=8.5, color=chosen.ink, fontfamily=FONT)
-        cells = {"kind": r["kind"], "gain": f"{r['utility']:.2f}", "burden": f"{r['burden']:.2f}"}
+        kind = "known before" if r["kind"] == "context" else r["kind"]
+        cells = {"kind": kind, "gain": f"{r['utility']:.2f}", "burden": f"{r['burden']:.2f}"}
         for column, text in cells.items():
             beside(ax, y, COLUMNS[column], text, chosen)
     ax.set_yticks(range(len(found)), [network[f].name for f in found["finding"]], fontfamily=FONT)
@@ -58,7 +59,8 @@ def plot_next(
     title(ax, "What to find out next", chosen)
     ax.set_xlabel("expected information about the causes, bits", color=chosen.muted,
                   fontfamily=FONT)
+    unit = diagnosis.model.pathways.unit
     footer(ax, diagnosis.model, chosen, 40,
-           f"Ordered by {by} for the burden of finding out. Gain: expected utility over acting now, "
-           "in the unit of the pathways, as is the burden.")
+           f"Ordered by {'information' if by == 'information' else 'gain'} for the burden of finding out. Gain: what "
+           f"acting on the answer is expected to be worth over acting now{f'; both in {unit}' if unit else ''}.")
     return ax

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import combinations
 
@@ -133,6 +133,13 @@ def _blocks(network: Network, roles: Sequence[str], shown: Collection[str]) -> l
             if v.role == role and v.id in shown:
                 found.setdefault((role, v.group), []).append(v.id)
     return [Block(_heading(*key), *key, tuple(ids)) for key, ids in found.items()]
+
+
+def _titled(title: str, blocks: list[Block]) -> tuple[str, list[Block]]:
+    """A column and its title: a heading that is alone in the middle column, as the outcome's is, is its title."""
+    if title == "Mechanisms" and [b.role for b in blocks] == ["outcome"]:
+        return blocks[0].heading, [replace(blocks[0], heading="")]
+    return title, blocks
 
 
 def _filled(text: str, wrap: int) -> str:
@@ -260,7 +267,7 @@ def _cached(key: _Key, sheet: tuple[float, float], around: frozenset[str]) -> Pa
     for p, v in arcs:
         into.setdefault(v, []).append(p)
     hubs = {v: tuple(ps) for v, ps in into.items() if len(ps) > HUB}
-    listed = [(title, _blocks(network, roles, shown)) for title, roles in COLUMNS]
+    listed = [_titled(title, _blocks(network, roles, shown)) for title, roles in COLUMNS]
     first = [(title, blocks) for title, blocks in listed if blocks]
     most = len(first[-1][1]) if first[-1][0] == "Findings" else 1
     drawn = []

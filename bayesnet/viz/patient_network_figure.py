@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
-from bayesnet.diagnosis.words import finding_words, headline, percent
+from bayesnet.diagnosis.words import because, finding_words, headline, percent
 from bayesnet.viz.layout import Arcs, Layers, Routed, longest_path_layers, routed
 from bayesnet.viz.network_figure import curve, path_through
 from bayesnet.viz.page import text_width
@@ -158,7 +158,7 @@ def patient_network(diagnosis: Diagnosis, causes: int = 6) -> PatientNetwork:
     return PatientNetwork(boxes, weights, left_out)
 
 
-def _lines(box: Box) -> list[str]:
+def _lines(box: Box, because: str) -> list[str]:
     """The text of a box; its first lines are the label."""
     lines = textwrap.wrap(box.label, WRAP)
     if box.observed:
@@ -168,7 +168,7 @@ def _lines(box: Box) -> list[str]:
     lines += textwrap.wrap(box.state, WRAP)
     lines.append(f"{now}, as before" if now == before else f"{now} {arrow} from {before}")
     if not math.isnan(box.necessity):
-        lines.append(f"failed because of it: {percent(box.necessity)}")
+        lines.append(f"{because}: {percent(box.necessity)}")
     return lines
 
 
@@ -224,7 +224,8 @@ def plot_patient_network(
     shown = patient_network(diagnosis, causes)
     layers, columns = _layers(shown)
     arcs: Arcs = tuple(shown.weights)
-    texts = {v: _lines(b) for v, b in shown.boxes.items()}
+    failed = because(diagnosis.model).removeprefix("PT ")
+    texts = {v: _lines(b, failed) for v, b in shown.boxes.items()}
     high = {v: LINE * len(t) + 2 * PAD for v, t in texts.items()}
     way = routed(layers, arcs, tuple(high.items()), GAP)
     layers, y = way.layers, way.at

@@ -115,7 +115,7 @@ def test_keyboard_alone_sets_a_finding(page, model, artefact):
 
 
 def test_network_by_keyboard_explains_a_cause(page, model):
-    known = {"crp_or_esr": "raised", "rest_response": "worse"}
+    known = {"crp_or_esr": "raised", "rest_response": "worse", "exercise_response": "better"}
     set_states(page, known)
     shows(page, model, known)
     first = page.locator(".bn-node[tabindex='0']")
@@ -131,7 +131,12 @@ def test_network_by_keyboard_explains_a_cause(page, model):
     why = model.diagnose(known).why(SPA)
     page.get_by_role("heading", name=f"Why {why.label}?").wait_for()
     weights = page.locator(".bn-weights tbody .bn-weight").all_inner_texts()
-    assert weights == [f"{w:+.1f}" for w in sorted((f.weight for f in why.findings), key=lambda w: -abs(w))]
+    wanted = []
+    for _, weight, members in why.blocks():
+        wanted += [weight] if len(members) == 1 else [weight, *(f.weight for f in members)]
+    assert len(wanted) == 1 + (1 + 2)
+    assert weights == [f"{w:+.1f}" for w in wanted]
+    page.get_by_text("2 findings together, by way of inflammatory pain").wait_for()
 
 
 def test_virtual_evidence_by_slider(page, model):

@@ -12,11 +12,6 @@ const FLAT = { width: 272, gapX: 64, height: 31, gapY: 5, most: 5 };
 const LABEL = 13; // pixels; as .bn-label in explorer.css
 const SMALLEST_FIT = 12 / LABEL; // letters of 12 pixels; what then does not fit is reached by dragging
 const FAMILIES = ["underlying", "structural", "fallback", "psychosocial", "programme"];
-const MEASURES = {
-  necessity: "PT failed because of it",
-  posterior: "It is present",
-  likelihood_ratio: "What the findings say (LR)",
-};
 const GROUPS = { diagnoses: ["Diagnoses", 5], contributors: ["Person and programme", 3] };
 const ASKED = { ask: "Ask", examine: "Examine", test: "Test" };
 const LEVELS = { emergency: "Emergency", urgent: "Urgent", routine: "Routine" };
@@ -46,7 +41,8 @@ export function ratio(x, certain) {
 
 const words = (text) => String(text).replaceAll("_", " ");
 const capital = (text) => text.slice(0, 1).toUpperCase() + text.slice(1);
-const signed = (x) => (x === null ? "certain" : `${x < 0 ? "−" : "+"}${Math.abs(x).toFixed(1)}`);
+const signed = (x) => (x === null ? "certain" : `${x <= -0.05 ? "−" : "+"}${Math.abs(x).toFixed(1)}`);
+const unbroken = (text) => text.replace(/(\d) %/g, "$1\u00a0%");
 const same = (a, b) => JSON.stringify(a) === JSON.stringify(b);
 
 function make(tag, attributes = {}, ...children) {
@@ -280,7 +276,7 @@ class Explorer {
     p.triage = make("div", { class: "bn-triage" });
     p.by = make("select", { class: "bn-select", "aria-label": "Rank by", on: {
       change: () => { this.measure = p.by.value; this.drawCauses(); },
-    } }, ...this.about.measures.map((m) => make("option", { value: m }, MEASURES[m])));
+    } }, ...Object.entries(this.about.measures).map(([value, said]) => make("option", { value }, said)));
     p.causes = make("div", { class: "bn-causes" });
     p.groups = {};
     for (const [group, [title]] of Object.entries(GROUPS)) {
@@ -295,7 +291,7 @@ class Explorer {
     }
     p.next = make("div", { class: "bn-next" });
     const answer = make("section", { class: "bn-panel bn-answer", "aria-labelledby": id("answer") },
-      make("div", { class: "bn-head" }, make("h3", { id: id("answer") }, "Why it failed"), p.by),
+      make("div", { class: "bn-head" }, make("h3", { id: id("answer") }, this.about.question), p.by),
       make("div", { class: "bn-scroll" }, p.alert, p.triage, p.causes, p.next));
     p.grid = make("div", { class: "bn-grid" }, findings, middle, answer);
     this.root = make("div", { class: "bn-explorer", role: "region", "aria-label": "bayesnet explorer",
@@ -733,7 +729,7 @@ class Explorer {
     item.value.textContent = shown[measure];
     const rest = {
       necessity: `present ${shown.posterior}, before ${percent(r.prior)} · LR ${shown.likelihood_ratio}`,
-      posterior: `before ${percent(r.prior)} · LR ${shown.likelihood_ratio} · PT failed because of it ${shown.necessity}`,
+      posterior: `before ${percent(r.prior)} · LR ${shown.likelihood_ratio} · ${this.about.measures.necessity} ${shown.necessity}`,
       likelihood_ratio: `present ${shown.posterior}, before ${percent(r.prior)}`,
     };
     item.small.textContent = rest[measure];
@@ -790,19 +786,29 @@ class Explorer {
     box.replaceChildren();
     this.parts.hint.textContent = why ? "lines: solid for, dashed against" : "click a cause to see why";
     if (!why) return;
-    const most = Math.max(5, ...why.findings.map((f) => Math.abs(f.weight ?? 30)));
-    const row = (f) => {
-      const w = f.weight ?? 30;
+    const most = Math.max(5, ...why.blocks.map((b) => Math.abs(b.weight ?? 30)));
+    const bar = (weight) => {
+      const w = weight ?? 30;
       const fill = make("span", { class: `bn-fill ${w < 0 ? "bn-against" : ""}` });
       const half = (50 * Math.min(1, Math.abs(w) / most));
       fill.style.setProperty("left", `${w < 0 ? 50 - half : 50}%`);
       fill.style.setProperty("width", `${half}%`);
-      const by = f.path.slice(1, -1).filter((v) => this.about.variables[v]).map((v) => this.about.variables[v].name);
-      return make("tr", { on: { pointerenter: () => this.graph.light(f.finding), pointerleave: () => this.graph.light(null) } },
-        make("th", { scope: "row" }, f.words, by.length ? make("span", { class: "bn-by" }, ` by way of ${by.join(", ").toLowerCase()}`) : null),
-        make("td", { class: "bn-weight" }, signed(f.weight)),
-        make("td", { class: "bn-weight-bar" }, make("span", { class: "bn-bar bn-diverging", "aria-hidden": "true" }, fill)));
+      return make("td", { class: "bn-weight-bar" }, make("span", { class: "bn-bar bn-diverging", "aria-hidden": "true" }, fill));
     };
+    const lit = (f) => ({ pointerenter: () => this.graph.light(f.finding), pointerleave: () => this.graph.light(null) });
+    const row = (f) => make("tr", { on: lit(f) },
+      make("th", { scope: "row" }, f.words, f.way ? make("span", { class: "bn-by" }, ` by way of ${f.way}`) : null),
+      make("td", { class: "bn-weight" }, signed(f.weight)), bar(f.weight));
+    const member = (f) => make("tr", { class: "bn-member", on: lit(f) }, make("th", { scope: "row", colspan: "3" },
+      make("span", { class: "bn-weight" }, signed(f.weight)), f.words));
+    // Findings of one mechanism repeat each other: first what they say together, then what each adds.
+    const block = ({ mechanism, weight, findings }) => (findings.length === 1 ? [row(findings[0])] : [
+      make("tr", { class: "bn-together" },
+        make("th", { scope: "row" }, `${findings.length} findings together, by way of ${mechanism}`,
+          make("span", { class: "bn-by" }, "; each of them, all others known:")),
+        make("td", { class: "bn-weight" }, signed(weight)), bar(weight)),
+      ...findings.map(member),
+    ]);
     box.append(
       make("div", { class: "bn-explained-head" }, make("h4", {}, `Why ${why.label}?`),
         make("span", { class: "bn-muted" }, `${percent(why.prior)} before, ${percent(why.posterior)} with the findings`),
@@ -811,9 +817,10 @@ class Explorer {
       box.append(make("table", { class: "bn-weights" },
         make("thead", {}, make("tr", {}, make("th", { scope: "col" }, "Finding"),
           make("th", { scope: "col", class: "bn-weight" }, "decibans"), make("td", { class: "bn-weight-bar" },
-            make("span", { class: "bn-sides bn-muted" }, make("span", {}, `against ${signed(-most)}`), make("span", {}, `${signed(most)} for`))))),
-        make("tbody", {}, ...why.findings.map(row))),
-      make("p", { class: "bn-muted bn-note" }, `All together ${signed(why.total)}. 10 decibans are ten to one. Each weight is what the finding adds to all the others.`));
+            make("span", { class: "bn-sides bn-muted" }, make("span", {}, "against", make("span", { class: "bn-most" }, ` ${signed(-most)}`)),
+              make("span", {}, make("span", { class: "bn-most" }, `${signed(most)} `), "for"))))),
+        make("tbody", {}, ...why.blocks.flatMap(block))),
+      make("p", { class: "bn-muted bn-note" }, `All together ${signed(why.total)}. ${this.about.decibans} What a finding says depends on the others, so the rows need not add up.`));
     } else box.append(make("p", { class: "bn-muted" }, "No finding is known yet."));
     if (why.rivals.length) {
       box.append(make("p", { class: "bn-note" }, "Explained away in part by ",

@@ -120,7 +120,7 @@ def test_expected_counts_by_stratum_are_those_of_enumeration(problem, data):
     network, rows = problem
     by = data.draw(st.lists(st.sampled_from(rows.variables), unique=True, max_size=2))
     plan = StratifiedCounts(
-        network, rows.variables, tuple(network.variables), None, tuple(by), data.draw(st.integers(1, 3))
+        network, rows.variables, tuple(network.variables), None, tuple(by)
     )
     found = expected_counts(plan, rows)
     counts, logs = enumerated_counts(network, rows)

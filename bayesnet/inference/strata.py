@@ -53,7 +53,7 @@ from bayesnet.inference.run import (
 from bayesnet.network import Network
 from bayesnet.network.factor import FloatArray
 
-__all__ = ["Strata"]
+__all__ = ["Strata", "mixture_pays"]
 
 #: The states of `by`; and last, where the hub is left out, the state its double is held at.
 Known = tuple[int, ...]
@@ -267,12 +267,7 @@ class Strata:
         if self.free:
             return True
         if unknown not in self._mixed:
-            known = [v for v, u in zip(self.by, unknown, strict=True) if not u]
-            states = math.prod(len(self.network[v]) for v in self.by if v not in known)
-            self._mixed[unknown] = states == 1 or (
-                states * counted_multiplications(self.network, self.by, self.order)
-                <= DEARER * counted_multiplications(self.network, known, self.order)
-            )
+            self._mixed[unknown] = mixture_pays(self.network, self.by, unknown, self.order)
         return self._mixed[unknown]
 
     def _parts(
@@ -382,6 +377,20 @@ class Strata:
             posterior[mixed] /= weight[mixed, None]
             log_evidence = highest + np.log(weight)
         return as_marginals(variables, sizes, wanted, (posterior, log_evidence))
+
+
+def mixture_pays(
+    network: Network, by: Sequence[str], unknown: Sequence[bool], order: Sequence[str] | None
+) -> bool:
+    """Whether programs for all states of the `unknown` ones of `by` cost less than one that leaves
+    them open.
+    """
+    known = [v for v, u in zip(by, unknown, strict=True) if not u]
+    states = math.prod(len(network[v]) for v in by if v not in known)
+    return states == 1 or (
+        states * counted_multiplications(network, by, order)
+        <= DEARER * counted_multiplications(network, known, order)
+    )
 
 
 def _as_slice(rows: npt.NDArray[np.intp]) -> Rows:

@@ -373,8 +373,8 @@ def _tiles(plan: CountPlan, rows: EncodedRows, lanes: int) -> _Tiles:
     patients = len(rows)
     needs = np.ones((patients, 1), bool)
     sizes = [len(plan.network[v]) for v in plan.held]
-    for v, size in zip(plan.held, sizes, strict=True):
-        possible = rows.likelihood(v) > 0 if v in rows.variables else np.ones((patients, size), bool)
+    for v, states in zip(plan.held, sizes, strict=True):
+        possible = rows.likelihood(v) > 0 if v in rows.variables else np.ones((patients, states), bool)
         needs = (needs[:, :, None] & possible[:, None, :]).reshape(patients, -1)
     weights = np.ones((patients, 1))
     if plan.hub is not None:
@@ -390,15 +390,15 @@ def _tiles(plan: CountPlan, rows: EncodedRows, lanes: int) -> _Tiles:
     )
     member_of = np.unpackbits(sets, axis=1, count=len(met)).astype(bool)
     last = np.cumsum(size)
-    start = [np.arange(b - n, b, lanes) for b, n in zip(last, size, strict=True)]
+    tiles = -(-size // lanes)
+    group = np.repeat(np.arange(len(size)), tiles)
+    start = (last - size)[group] + lanes * (np.arange(len(group)) - (np.cumsum(tiles) - tiles)[group])
     return _Tiles(
         strata=tuple(every[i] for i in met),
         order=np.argsort(of_row.ravel(), kind="stable"),
-        start=np.concatenate([*start, np.zeros(0, np.int64)]).astype(np.int64),
-        stop=np.concatenate(
-            [*(np.minimum(s + lanes, b) for s, b in zip(start, last, strict=True)), np.zeros(0, np.int64)]
-        ).astype(np.int64),
-        group=np.repeat(np.arange(len(size)), [len(s) for s in start]),
+        start=start,
+        stop=np.minimum(start + lanes, last[group]),
+        group=group,
         first=np.cumsum([0, *member_of.sum(axis=1)]),
         members=np.nonzero(member_of)[1],
         weights=weights,

@@ -382,9 +382,7 @@ class Strata:
 def mixture_pays(
     network: Network, by: Sequence[str], unknown: Sequence[bool], order: Sequence[str] | None
 ) -> bool:
-    """Whether programs for all states of the `unknown` ones of `by` cost less than one that leaves
-    them open.
-    """
+    """Whether programs for all states of the `unknown` ones of `by` cost less than one for them open."""
     known = [v for v, u in zip(by, unknown, strict=True) if not u]
     states = math.prod(len(network[v]) for v in by if v not in known)
     return states == 1 or (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from pathlib import Path
+from unittest.mock import patch
 
 import numpy as np
 import pandas as pd
@@ -14,9 +15,16 @@ from strategies import KINDS, build
 
 import bayesnet
 from bayesnet.errors import CohortError
-from bayesnet.inference.counts import EncodedRows, StratifiedCounts, expected_counts, plan_counts
+from bayesnet.inference import strata as strata_module
+from bayesnet.inference.counts import (
+    Counts,
+    EncodedRows,
+    StratifiedCounts,
+    expected_counts,
+    plan_counts,
+)
 from bayesnet.inference.run import given_back
-from bayesnet.learning import LearningError
+from bayesnet.learning import LearningError, acceleration
 from bayesnet.learning.data import encode_frame, with_selection
 from bayesnet.learning.em import Patients, climb
 from bayesnet.learning.local import local_of, parameters_of
@@ -120,7 +128,7 @@ def test_expected_counts_by_stratum_are_those_of_enumeration(problem, data):
     network, rows = problem
     by = data.draw(st.lists(st.sampled_from(rows.variables), unique=True, max_size=2))
     plan = StratifiedCounts(
-        network, rows.variables, tuple(network.variables), None, tuple(by), data.draw(st.integers(1, 3))
+        network, rows.variables, tuple(network.variables), None, tuple(by)
     )
     found = expected_counts(plan, rows)
     counts, logs = enumerated_counts(network, rows)
@@ -132,6 +140,117 @@ def test_expected_counts_by_stratum_are_those_of_enumeration(problem, data):
     same = expected_counts(plan_counts(network, rows.variables, list(network.variables)), rows, moved)
     again = expected_counts(plan, rows, moved)
     np.testing.assert_allclose(again.log_evidence, same.log_evidence, rtol=1e-9, atol=1e-9)
+
+
+def hub_problem(seed: int, toward_first: bool, leak: float) -> tuple[Network, EncodedRows]:
+    """Age before eight causes, a hub with a finding, a hub without children; findings of all patterns."""
+    rng = np.random.default_rng(seed)
+    yes = ("absent", "present")
+    causes = [f"cause_{i}" for i in range(8)]
+    p = lambda x: np.stack([1 - x, x], axis=-1)  # noqa: E731
+
+    def noisy() -> NoisyMax:
+        links = tuple(p(np.array([float(toward_first), x])) for x in rng.random(8))
+        return NoisyMax(tuple(causes), links, p(np.array(1 - leak if toward_first else leak)), toward_first)
+
+    network = Network(
+        [Variable("age", ("young", "middle", "old")), *(Variable(v, yes) for v in (*causes, "hub", "finding", "failed"))],
+        {
+            "age": Table((), np.array([0.2, 0.3, 0.5])),
+            **{v: Table(("age",), p(rng.random(3))) for v in causes},
+            "hub": noisy(), "finding": Table(("hub",), p(rng.random(2))), "failed": noisy(),
+        },
+    )
+    variables = ("age", "cause_0", "finding", "failed")
+    levels = [
+        np.concatenate([np.ones((1, n)), np.eye(n), rng.random((1, n)), np.r_[0.0, rng.random(n - 1)][None]])
+        for n in network.sizes(variables)
+    ]
+    levels[0] = np.concatenate([levels[0], np.zeros((1, 3))])  # contradictory findings
+    codes = [(0, 0, 0, 0), (1, 0, 0, 2), (6, 1, 0, 2)]
+    codes += [tuple(rng.integers(0, len(x)) for x in levels) for _ in range(12)]
+    people = rng.random(len(codes)) + 0.5
+    return network, EncodedRows(variables, np.array(codes, np.int16), tuple(levels), people)
+
+
+def without_column(rows: EncodedRows, variable: str) -> EncodedRows:
+    kept = [i for i, v in enumerate(rows.variables) if v != variable]
+    return EncodedRows(
+        tuple(rows.variables[i] for i in kept), rows.codes[:, kept], tuple(rows.levels[i] for i in kept), rows.people
+    )
+
+
+def same_counts(found, expected, rtol=1e-9):
+    np.testing.assert_allclose(found.log_evidence, expected.log_evidence, rtol=rtol, atol=rtol)
+    assert found.tables.keys() == expected.tables.keys()
+    for v, parts in found.tables.items():
+        for a, b in zip(parts, expected.tables[v], strict=True):
+            np.testing.assert_allclose(a, b, rtol=rtol, atol=1e-3 * rtol)
+
+
+@settings(FEW, max_examples=10)
+@given(
+    st.integers(0, 2**32 - 1), st.booleans(), st.sampled_from([0.02, 0.3]), st.sampled_from([(), ("age",)]),
+    st.sampled_from([0.0, np.inf]), st.sampled_from([None, "age", "failed"]),
+)
+def test_mixtures_and_hubs_by_difference_count_as_enumeration_does(seed, toward_first, leak, by, dearer, missing):
+    network, rows = hub_problem(seed, toward_first, leak)
+    rows = without_column(rows, missing)
+    free = tuple(network.variables)
+    plan = StratifiedCounts(network, rows.variables, free, None, by)
+    with patch.object(strata_module, "DEARER", dearer):
+        found = expected_counts(plan, rows)
+        alone = [expected_counts(plan, rows.at(np.array([i]))) for i in range(len(rows))]
+    held = {held for held, _ in plan._plans}
+    assert held == ({by} if dearer else {()} if missing == "age" else {(), by})
+    assert all(p.hub == (None if missing == "failed" else "failed") for p in plan._plans.values())
+    counts, logs = enumerated_counts(network, rows)
+    same_counts(found, Counts({v: counts[v] for v in found.tables}, logs))
+    same_counts(found, expected_counts(plan_counts(network, rows.variables, free), rows))
+    # No company changes what is said of a row, to the bit.
+    np.testing.assert_array_equal(found.log_evidence, [x.log_evidence[0] for x in alone])
+    for v, parts in found.tables.items():
+        for i, part in enumerate(parts):
+            np.testing.assert_allclose(part, sum(x.tables[v][i] for x in alone), rtol=1e-12, atol=1e-14)
+
+
+def test_hubs_are_not_taken_by_difference_once_a_leak_has_shrunk():
+    network, rows = hub_problem(3, False, 0.02)
+    free = tuple(network.variables)
+    plan = StratifiedCounts(network, rows.variables, free, None, ("age",))
+    shrunk = {
+        v: [x * [1, 1e-12] if x.ndim == 1 and v == "failed" else x for x in (f.values for f in network.factors_of(v))]
+        for v in free
+    }
+    same_counts(
+        expected_counts(plan, rows, shrunk),
+        expected_counts(plan_counts(network, rows.variables, free), rows, shrunk), rtol=1e-12,
+    )
+    assert {by_difference for _, by_difference in plan._plans} == {False}
+
+
+def test_strata_of_very_different_likelihood_count_together():
+    """The first stratum is 1e-400 as likely as the last; another patient has it the other way round."""
+    yes = ("absent", "present")
+    findings = [f"f{i}" for i in range(10)]
+    rare, common = 1e-40, 0.5
+    network = Network(
+        [Variable("age", ("young", "old")), *(Variable(v, yes) for v in findings)],
+        {
+            "age": Table((), np.array([0.5, 0.5])),
+            **{v: Table(("age",), np.array([[1 - rare, rare], [1 - common, common]])) for v in findings},
+        },
+    )
+    variables = (*findings, "age")
+    levels = (*[np.concatenate([np.ones((1, 2)), np.eye(2)])] * 10, np.ones((1, 2)))
+    codes = np.array([[2] * 10 + [0], [1] * 10 + [0]], np.int16)
+    rows = EncodedRows(variables, codes, levels, np.ones(2))
+    plan = StratifiedCounts(network, variables, tuple(network.variables), None, ("age",))
+    found = expected_counts(plan, rows)
+    np.testing.assert_allclose(found.log_evidence, np.log([0.5**11, 0.5 + 0.5**11]), rtol=1e-12)
+    old = 1 + 0.5**10 / (1 + 0.5**10)
+    np.testing.assert_allclose(found.tables["age"][0], [2 - old, old], rtol=1e-12)
+    np.testing.assert_allclose(found.tables["f3"][0], [[2 - old, 0], [old - 1, 1]], rtol=1e-12)
 
 
 def strictly_positive(network: Network) -> Network:
@@ -267,6 +386,28 @@ def drawn(model: Model, n: int, seed: int, missing: float = 0.0) -> pd.DataFrame
         v: np.array(model.network[v].states, object)[s] for v, s in states.items()
     })
     return frame.mask(rng.random(frame.shape) < missing)
+
+
+def test_acceleration_keeps_the_fixed_point_and_comes_to_it_sooner():
+    model = clinic()
+    rows, _ = encode_frame(model.network, drawn(model, 400, 5, missing=0.4)[["age", "pain", "walking", "test"]])
+    state = locals_of(model.network, 0.3)
+    plan = plan_counts(model.network, rows.variables, list(state))
+    patients = Patients.of(rows)
+
+    def end(tolerance):
+        return climb(plan, patients, state, iterations=300, tolerance=tolerance)
+
+    fast, _, trace = end(1e-8)
+    with patch.object(acceleration.Path, "ahead", lambda *_: None):
+        slow, _, plainly = end(1e-9)
+    assert trace.converged
+    assert plainly.converged
+    assert len(trace.log_posterior) < len(plainly.log_posterior) / 5
+    assert trace.log_posterior[-1] == pytest.approx(plainly.log_posterior[-1], abs=1e-4)
+    for v, x in fast.items():
+        for a, b in zip(x.tables(), slow[v].tables(), strict=True):
+            np.testing.assert_allclose(a, b, atol=2e-3)
 
 
 def test_parameters_are_recovered_within_the_interval_of_the_theory():

@@ -11,12 +11,17 @@ state), and the hub is the difference of the double's states.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping, Sequence
+
 import numpy as np
 
 from bayesnet.network import Network
 from bayesnet.network.factor import FloatArray
 
-__all__ = ["double_weights", "hubs_by_difference", "leaf_hub", "leaf_hubs", "summed_up"]
+__all__ = [
+    "LARGEST_ROUNDING", "double_weights", "hubs_by_difference", "leaf_hub", "leaf_hubs",
+    "rounding_by_difference", "summed_up", "summed_up_adjoint",
+]
 
 #: A noisy-OR of so many parents is a hub.
 HUB_PARENTS = 8
@@ -28,20 +33,38 @@ def hubs_by_difference(network: Network, free: frozenset[str]) -> frozenset[str]
     """The two-state noisy variables to take by difference, those with most parents first."""
     found = []
     for v in network.variables:
-        factors = network.factors_of(v)
-        if v in free or len(network[v]) != 2 or len(factors) <= HUB_PARENTS:
-            continue
-        for f in factors:
-            if f.contribution and len(f.scope) == 1:
-                leak = float(f.values[0 if network.combines_toward_first(v) else 1])
-                if leak > 0:
-                    found.append((-len(factors), v, (2 - leak) / leak))
+        if v not in free and len(network[v]) == 2 and len(network.factors_of(v)) > HUB_PARENTS:
+            found.append((-len(network.factors_of(v)), v, rounding_by_difference(network, [v])))
     chosen, rounding = set(), 1.0
     for _, v, growth in sorted(found):
         if rounding * growth <= LARGEST_ROUNDING:
             chosen.add(v)
             rounding *= growth
     return frozenset(chosen)
+
+
+def rounding_by_difference(
+    network: Network, hubs: Iterable[str], tables: Mapping[str, Sequence[FloatArray]] | None = None
+) -> float:
+    """What the subtractions of `hubs` may multiply rounding by.
+
+    Parameters
+    ----------
+    network : Network
+    hubs : iterable of str
+    tables : mapping id -> sequence of ndarray, optional
+        Numbers in place of those of the network, shaped as `Network.factors_of` gives them.
+    """
+    rounding = 1.0
+    for v in hubs:
+        factors = network.factors_of(v)
+        numbers = (tables or {}).get(v, [f.values for f in factors])
+        leaks = [
+            float(x[0 if network.combines_toward_first(v) else 1])
+            for f, x in zip(factors, numbers, strict=True) if f.contribution and len(f.scope) == 1
+        ]
+        rounding *= (2 - leaks[0]) / leaks[0] if leaks and leaks[0] > 0 else np.inf
+    return rounding
 
 
 def leaf_hubs(network: Network) -> list[str]:
@@ -80,3 +103,8 @@ def summed_up(contribution: FloatArray, toward_first: bool) -> FloatArray:
     if toward_first:
         return np.cumsum(contribution[..., ::-1], axis=-1)[..., ::-1]
     return np.cumsum(contribution, axis=-1)
+
+
+def summed_up_adjoint(derivative: FloatArray, toward_first: bool) -> FloatArray:
+    """The derivative by a contribution, from that by what it is summed up to."""
+    return summed_up(derivative, not toward_first)

@@ -402,10 +402,17 @@ def count_tiles(  # noqa: ANN201
     lanes,  # noqa: ANN001
     codes,  # noqa: ANN001
     people,  # noqa: ANN001
+    weights,  # noqa: ANN001
     levels,  # noqa: ANN001
     level_first,  # noqa: ANN001
-    start,  # noqa: ANN001
-    stop,  # noqa: ANN001
+    first_tile,  # noqa: ANN001
+    last_tile,  # noqa: ANN001
+    tile_start,  # noqa: ANN001
+    tile_stop,  # noqa: ANN001
+    tile_group,  # noqa: ANN001
+    group_first,  # noqa: ANN001
+    group_strata,  # noqa: ANN001
+    side,  # noqa: ANN001
     slot_first,  # noqa: ANN001
     slot_size,  # noqa: ANN001
     forward,  # noqa: ANN001
@@ -422,19 +429,29 @@ def count_tiles(  # noqa: ANN201
     values,  # noqa: ANN001
     gradient,  # noqa: ANN001
 ):
-    """Sum over the patients [start, stop) of people * d log P(evidence) / d table entry.
+    """Sum over the patients of some tiles of people * d log P(evidence) / d table entry.
 
-    `summed` receives one number an entry (see `counts.CountPlan`). The derivative of the logarithm
-    starts at the root as people / P(evidence), so that the rest of the pass is linear in it. `values`
-    and `gradient` as for `run_tiles`.
+    P(evidence) is a mixture: stratum s has constants `constants[s]` and counts `weights[:, side[s]]`.
+    `summed[s]` receives one number an entry (see `counts.CountPlan`). Each stratum leaves the tile's
+    derivatives of its share of P(evidence), in units of a power of two that all strata of a patient
+    have in common; they are divided by P(evidence) once all of it is there. `values` and `gradient` as
+    for `run_tiles`.
     """
     width = len(lanes)
-    totals = np.zeros(len(summed) * width)
+    entries = summed.shape[1]
+    most = 1
+    for t in range(first_tile, last_tile):
+        group = tile_group[t]
+        most = max(most, group_first[group + 1] - group_first[group])
+    derivatives = np.zeros((most, entries * width))
     scratch = np.zeros(width)
     exponents = np.ones((max(rescaled, 1), width))
     tile_scale = np.zeros(width, np.int64)
-    for base in range(start, stop, width):
-        tile_scale[:] = 0
+    unit = np.zeros(width, np.int64)
+    begun = np.zeros(width, np.bool_)
+    total, change, share = np.zeros(width), np.ones(width), np.zeros(width)
+    for t in range(first_tile, last_tile):
+        base, stop = tile_start[t], tile_stop[t]
         for s in range(len(slot_first)):
             first, size = slot_first[s], slot_size[s]
             for lane in range(width):
@@ -442,22 +459,56 @@ def count_tiles(  # noqa: ANN201
                 at = level_first[s] + codes[patient, s] * size
                 for k in range(size):
                     values[(first + k) * width + lane] = levels[at + k]
-        _forward(forward, a_index, b_index, constants, values, exponents, tile_scale, lanes)
+        begun[:] = False
+        total[:] = 0.0
+        begin, end = group_first[tile_group[t]], group_first[tile_group[t] + 1]
+        for k in range(begin, end):
+            stratum = group_strata[k]
+            tile_scale[:] = 0
+            _forward(
+                forward, a_index, b_index, constants[stratum], values, exponents, tile_scale, lanes
+            )
+            changed = False
+            for lane in range(width):
+                patient = base + lane
+                seed = 0.0
+                change[lane] = 1.0
+                found = values[root_row * width + lane]
+                if patient < stop and found > 0.0:
+                    scale = tile_scale[lane]
+                    if not begun[lane]:
+                        begun[lane] = True
+                        unit[lane] = scale
+                    elif scale > unit[lane]:
+                        change[lane] = math.ldexp(1.0, max(unit[lane] - scale, -2000))
+                        total[lane] *= change[lane]
+                        unit[lane] = scale
+                        changed = True
+                    seed = weights[patient, side[stratum]] * math.ldexp(
+                        1.0, max(scale - unit[lane], -2000)
+                    )
+                    total[lane] += seed * found
+                gradient[root_derivative * width + lane] = seed
+            if changed:
+                for j in range(k - begin):
+                    for r in range(entries):
+                        _scale_row(derivatives[j], r, change, lanes)
+            derivatives[k - begin, :] = 0.0
+            _backward(
+                backward, a_index, b_index, constants[stratum], values, exponents, gradient,
+                derivatives[k - begin], scratch, lanes,
+            )
         for lane in range(width):
             patient = base + lane
-            gradient[root_derivative * width + lane] = 0.0
+            share[lane] = 0.0
             if patient < stop:
-                found = values[root_row * width + lane]
-                evidence[patient] = found
-                exponent_of[patient] = tile_scale[lane]
-                if found > 0.0:
-                    gradient[root_derivative * width + lane] = people[patient] / found
-        _backward(
-            backward, a_index, b_index, constants, values, exponents, gradient, totals, scratch,
-            lanes,
-        )
-    for r in range(len(summed)):
-        total = 0.0
-        for lane in range(width):
-            total += totals[r * width + lane]
-        summed[r] = total
+                evidence[patient] = max(total[lane], 0.0)
+                exponent_of[patient] = unit[lane]
+                if total[lane] > 0.0:
+                    share[lane] = people[patient] / total[lane]
+        for k in range(begin, end):
+            for r in range(entries):
+                part = 0.0
+                for lane in range(width):
+                    part += derivatives[k - begin, r * width + lane] * share[lane]
+                summed[group_strata[k], r] += part

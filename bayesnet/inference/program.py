@@ -288,8 +288,11 @@ class Program:
 
 
 def sum_of_products(plan: SumOfProducts, a: FloatArray, b: FloatArray) -> FloatArray:
-    """One half of a contraction for one patient."""
-    products = a[plan.a_index] * b[plan.b_index]
-    owner = np.repeat(np.arange(len(plan.starts) - 1), np.diff(plan.starts))
-    sums = np.bincount(owner, weights=products, minlength=len(plan.starts) - 1)
-    return sums.astype(np.float64)
+    """One half of a contraction; `a`, `b` and the result have their entries along the last axis."""
+    products = a[..., plan.a_index] * b[..., plan.b_index]
+    entries = len(plan.starts) - 1
+    each = products.reshape(-1, len(plan.a_index))
+    owner = np.repeat(np.arange(entries), np.diff(plan.starts))
+    place = owner + entries * np.arange(len(each))[:, None]
+    sums = np.bincount(place.ravel(), weights=each.ravel(), minlength=entries * len(each))
+    return sums.astype(np.float64).reshape(*products.shape[:-1], entries)

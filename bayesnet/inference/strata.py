@@ -57,7 +57,7 @@ from bayesnet.inference.shortcuts import Shortcut, Shortcuts
 from bayesnet.network import Network
 from bayesnet.network.factor import FloatArray
 
-__all__ = ["Strata"]
+__all__ = ["Strata", "mixture_pays"]
 
 #: The states of `by`; and last, where the hub is left out, the state its double is held at.
 Known = tuple[int, ...]
@@ -300,12 +300,7 @@ class Strata:
         if self.free:
             return True
         if unknown not in self._mixed:
-            known = [v for v, u in zip(self.by, unknown, strict=True) if not u]
-            states = math.prod(len(self.network[v]) for v in self.by if v not in known)
-            self._mixed[unknown] = states == 1 or (
-                states * counted_multiplications(self.network, self.by, self.order)
-                <= DEARER * counted_multiplications(self.network, known, self.order)
-            )
+            self._mixed[unknown] = mixture_pays(self.network, self.by, unknown, self.order)
         return self._mixed[unknown]
 
     def _parts(
@@ -438,6 +433,18 @@ def _by_shortcut(
 
 def _length(rows: Rows) -> int:
     return rows.stop - rows.start if isinstance(rows, slice) else len(rows)
+
+
+def mixture_pays(
+    network: Network, by: Sequence[str], unknown: Sequence[bool], order: Sequence[str] | None
+) -> bool:
+    """Whether programs for all states of the `unknown` ones of `by` cost less than one for them open."""
+    known = [v for v, u in zip(by, unknown, strict=True) if not u]
+    states = math.prod(len(network[v]) for v in by if v not in known)
+    return states == 1 or (
+        states * counted_multiplications(network, by, order)
+        <= DEARER * counted_multiplications(network, known, order)
+    )
 
 
 def _as_slice(rows: npt.NDArray[np.intp]) -> Rows:

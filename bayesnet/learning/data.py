@@ -95,8 +95,9 @@ def log_probability(model: Model, data: Any, mapping: ColumnMapping | None = Non
     Nothing is taken for granted of the outcome. Minus infinity for impossible rows.
     """
     rows, _ = encode_frame(model.network, data, None, mapping)
-    by = tuple(v for v in model.strata.by if v in rows.variables)
-    plan = StratifiedCounts(model.network, rows.variables, (), model.strata.order, by, fewest=2000)
+    plan = StratifiedCounts(
+        model.network, rows.variables, (), model.strata.order, model.strata.by
+    )
     merged, where = rows.distinct()
     return expected_counts(plan, merged).log_evidence[where]
 

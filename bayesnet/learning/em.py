@@ -8,8 +8,8 @@ their findings given the selection. The people who were not selected are then mi
 people and a selection of probability P, n (1 - P) / P of them are expected (Dempster et al. 1977,
 section 4.2, truncation), counted with nothing known but that they were not selected.
 
-EM is slow where much is hidden, so every second step is a leap along the way that two steps show
-(Varadhan & Roland 2008, Scand J Stat 35:335), kept only if the log posterior does not fall.
+EM is slow where much is hidden, so that the last steps show the next (`bayesnet.learning.acceleration`),
+which is kept only if the log posterior does not fall.
 """
 
 from __future__ import annotations
@@ -27,13 +27,12 @@ from bayesnet.inference.counts import (
     StratifiedCounts,
     expected_counts,
 )
+from bayesnet.learning.acceleration import Path
 from bayesnet.learning.local import Local
 from bayesnet.network.factor import FloatArray
 
 __all__ = ["Patients", "Progress", "Trace", "climb"]
 
-#: Most that a leap may be longer than a step.
-LONGEST = 64.0
 #: Called with the iteration, the log posterior and its gain for each person.
 Progress = Callable[[int, float, float], None]
 
@@ -106,7 +105,7 @@ class Trace:
     log_likelihood, log_prior : ndarray
         One entry an iteration, the first at the numbers that EM began with.
     converged : bool
-        Whether the last gain was below the tolerance.
+        Whether the last step of EM gained less than the tolerance.
     impossible : ndarray of int
         Rows of probability zero; they were left out.
     """
@@ -143,31 +142,6 @@ class _Point:
         }
 
 
-def _extrapolated(
-    zero: Mapping[str, Local], one: Mapping[str, Local], two: Mapping[str, Local]
-) -> dict[str, Local] | None:
-    """Squared extrapolation of two steps of EM (Varadhan & Roland 2008, Scand J Stat 35:335, S3)."""
-    moving = [v for v, x in two.items() if x is not zero[v]]
-    a, b, c = ([s[v].coordinates() for v in moving] for s in (zero, one, two))
-    if not moving:
-        return None
-    if any(len(x) != len(y) or len(y) != len(z) for x, y, z in zip(a, b, c, strict=True)):
-        return None
-    x, y, z = (np.concatenate(parts) for parts in (a, b, c))
-    r, v = y - x, z - 2 * y + x
-    if not (np.isfinite(r).all() and np.isfinite(v).all()) or not v.any():
-        return None
-    length = min(max(float(np.linalg.norm(r) / np.linalg.norm(v)), 1.0), LONGEST)
-    if length == 1.0:
-        return dict(two)
-    point = x + 2 * length * r + length**2 * v
-    ends = np.cumsum([0, *(len(part) for part in a)])
-    leapt = {
-        v: two[v].at(point[i:j]) for v, i, j in zip(moving, ends[:-1], ends[1:], strict=True)
-    }
-    return {**two, **leapt}
-
-
 def climb(
     plan: CountPlan | StratifiedCounts,
     patients: Patients,
@@ -189,7 +163,7 @@ def climb(
     iterations : int
         The most passes over the data.
     tolerance : float
-        Stop when an iteration adds less to the log posterior than this for each person.
+        Stop when a step of EM adds less to the log posterior than this for each person.
     threads : int, optional
     on_progress : callable, optional
 
@@ -220,21 +194,25 @@ def climb(
 
     here = look(dict(locals_))
     keep(here)
+    path = Path()
+    gain = float("inf")
+    enough = tolerance * patients.people
     converged = False
-    while len(prior) <= iterations:
-        there = look(here.next())
+    while not converged and len(prior) <= iterations:
+        by_em = here.next()
+        moving = [v for v in by_em if v in here.counts]
+        path = path.onward(*({v: s[v] for v in moving} for s in (here.state, by_em)))
+        # Only a step of EM can say that there is nothing more to gain.
+        leap = path.ahead({v: by_em[v] for v in moving}) if gain > enough else None
+        there = None if leap is None else look({**by_em, **leap})
+        if there is not None and not there.log_posterior >= here.log_posterior:
+            path, there = path.present, None
+        accelerated = there is not None
+        if there is None:
+            there = look(by_em)
         gain = keep(there)
-        before, here = here, there
-        converged = gain <= tolerance * patients.people
-        if converged or len(prior) > iterations:
-            break
-        # Two steps of EM show where they lead; a long step there is kept if it loses nothing.
-        leap = _extrapolated(before.state, here.state, here.next())
-        if leap is not None:
-            there = look(leap)
-            if there.log_posterior >= here.log_posterior:
-                keep(there)
-                here = there
+        here = there
+        converged = not accelerated and gain <= enough
     found = here.found
     state, counts = here.state, here.counts
     impossible = np.flatnonzero(~np.isfinite(found.log_evidence)[patients.where])

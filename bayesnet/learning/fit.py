@@ -267,8 +267,9 @@ def fit(
         v: x for v in wanted
         if (x := local_of(network, v, by_variable[v], wanted[v], strength)).moves
     }
-    by = tuple(v for v in model.strata.by if v in rows.variables)
-    plan = StratifiedCounts(network, rows.variables, tuple(state), model.strata.order, by)
+    plan = StratifiedCounts(
+        network, rows.variables, tuple(state), model.strata.order, model.strata.by
+    )
     best: tuple[dict[str, Local], dict[str, Any], Trace] | None = None
     generator = np.random.default_rng(seed)
     for start in range(starts):

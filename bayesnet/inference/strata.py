@@ -83,8 +83,9 @@ class Strata:
         The variables that evidence may come on; all by default. What has none sums to one and is
         left out of the programs.
     free : frozenset of str
-        The variables whose numbers may be given anew for every row (`compile_program`). Their programs
-        are made for a few patients, so the mixture always answers: it compiles one small program.
+        The variables whose numbers may be given anew for every row (`compile_program`); one that is
+        zero in the network stays zero. Their programs are made for a few patients, so the mixture
+        always answers: it compiles one small program.
     """
 
     network: Network
@@ -159,8 +160,8 @@ class Strata:
                 # A program for a few patients is not worth a long search; one with free numbers runs
                 # some thousand rows of one patient.
                 self._programs[first] = compile_program(
-                    self.network, evidence_on=seen, free=self.free, free_hubs=True,
-                    given=states, order=self.order, tries=2 if self.free else 8,
+                    self.network, evidence_on=seen, free=self.free, zeros_stay=True,
+                    free_hubs=True, given=states, order=self.order, tries=2 if self.free else 8,
                     climb=2000 if self.free else 0,
                 )
             self._programs[key] = self._programs[first].holding(given)
@@ -254,10 +255,9 @@ class Strata:
         """The part of the evidence axis that a program reads."""
         if program.width == self.width:
             return likelihood
-        return np.concatenate(
-            [likelihood[:, p : p + len(self.network[v])]
-             for v in program.variables for p in (self.position[v],)], axis=1,
-        )
+        starts = np.repeat([self.position[v] for v in program.variables], program.sizes)
+        within = np.arange(program.width) - np.repeat(program.offsets, program.sizes)
+        return likelihood[:, starts + within]
 
     def _wanted(self, targets: Iterable[str] | None) -> frozenset[str]:
         return frozenset(self.network.variables if targets is None else targets)

@@ -452,9 +452,11 @@ def test_all_errors_of_a_pathways_file(small, tmp_path):
 # ------------------------------------------------------------------ certainty
 
 
-def test_sensitivity_functions_are_exact(small):
+@pytest.mark.parametrize("walk", ["present", "absent"])
+def test_sensitivity_functions_are_exact(small, walk):
     """The function of each parameter against the model rebuilt with another value."""
-    result = small.diagnose(EVIDENCE)
+    known = {**EVIDENCE, "walk": walk}
+    result = small.diagnose(known)
     found = sensitivity(result, "narrow")
     assert len(found.functions) > 10
     network = small.network
@@ -462,7 +464,7 @@ def test_sensitivity_functions_are_exact(small):
     for t in (0.02, 0.4, 0.9):
         d = network.distributions["walk"]
         changed = network.replace({"walk": type(d)(d.parents, d.links, np.array([1 - t, t]))})
-        p = bayesnet.Model(changed).posterior("narrow", {**EVIDENCE, **FAILED})["narrow"]
+        p = bayesnet.Model(changed).posterior("narrow", {**known, **FAILED})["narrow"]
         assert found.functions[leak](t) == pytest.approx(1 - p["none"], rel=1e-9)
     row = found.table.set_index("parameter").loc["walk/leak"]
     assert found.functions[leak](row["low"]) == pytest.approx(row["posterior_low"], rel=1e-9)
@@ -478,6 +480,15 @@ def test_where_the_lead_changes(small):
     p = bayesnet.Model(changed).posterior(None, {**EVIDENCE, **FAILED})
     rivals = sorted(1 - p[c][small.network[c].states[0]] for c in ("slip", "narrow", "cauda"))
     assert rivals[-1] == pytest.approx(rivals[-2], rel=1e-6)
+
+
+def test_no_lead_changes_where_the_findings_become_impossible(model):
+    """With a leak of one a finding is never absent; that all causes are then equally (un)likely is no lead."""
+    case = {c.id: c for c in shipped_cases()}["medxpert-1617"]
+    found = sensitivity(model.diagnose({"age": 70, "sex": "male", **case.findings}))
+    flips = found.table.set_index("parameter").loc[list(found.functions), "flips_at"].dropna()
+    assert len(flips)
+    assert ((flips > 1e-9) & (flips < 1 - 1e-9)).all()
 
 
 @pytest.mark.parametrize("parameter", ["prevalence", "odds ratio"])
@@ -562,12 +573,13 @@ def test_one_draw_is_the_rebuilt_model(model):
         assert found.posterior[c][1] == pytest.approx(expected, rel=1e-9)
 
 
-def test_intervals_without_the_outcome_in_the_programs(small):
+@pytest.mark.parametrize("walk", ["present", "absent"])
+def test_intervals_without_the_outcome_in_the_programs(small, walk):
     """Each draw against enumeration of the network rebuilt with it: presence and necessity."""
     from bayesnet.network import NoisyMax, Table
 
-    n = 4
-    draws, found = small.draws(n, seed=2), small.diagnose(EVIDENCE).intervals(n, seed=2)
+    n, known = 4, {**EVIDENCE, "walk": walk}
+    draws, found = small.draws(n, seed=2), small.diagnose(known).intervals(n, seed=2)
     for i in range(n):
         changed = {}
         for v, d in small.network.distributions.items():
@@ -577,15 +589,15 @@ def test_intervals_without_the_outcome_in_the_programs(small):
                 if isinstance(d, NoisyMax) else Table(d.parents, leak)
             )
         rebuilt = small.network.replace(changed)
-        failed = probability(rebuilt, **EVIDENCE, **FAILED)
-        success = probability(rebuilt, **EVIDENCE, failed="absent")
+        failed = probability(rebuilt, **known, **FAILED)
+        success = probability(rebuilt, **known, failed="absent")
         for c in small.causes:
-            present = probability(rebuilt, **EVIDENCE, **FAILED, **{c: "any"})
+            present = probability(rebuilt, **known, **FAILED, **{c: "any"})
             assert found.posterior[c][i] == pytest.approx(present / failed, rel=1e-10)
             needed = 0.0
             if c in rebuilt.parents("failed"):
                 alone = rebuilt.replace({"failed": without_link(changed["failed"], c)})
-                needed = probability(alone, **EVIDENCE, failed="absent") - success
+                needed = probability(alone, **known, failed="absent") - success
             assert found.necessity[c][i] == pytest.approx(needed / failed, rel=1e-9, abs=1e-13)
 
 

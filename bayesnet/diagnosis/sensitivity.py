@@ -20,17 +20,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from bayesnet.diagnosis.renumbered import Parts, parts_of, run_renumbered
 from bayesnet.diagnosis.uncertainty import (
     WIDE,
-    Parts,
     Z,
     odds_ratio_tables,
-    parts_of,
     prevalence_index,
     rows_of,
 )
 from bayesnet.errors import EvidenceError, did_you_mean
-from bayesnet.inference import likelihoods_of, stack_rows
+from bayesnet.inference import likelihoods_of
 from bayesnet.network import Network, NoisyMax, OddsRatio
 from bayesnet.network.factor import FloatArray
 
@@ -49,6 +48,8 @@ __all__ = [
 BoolArray = npt.NDArray[np.bool_]
 #: Values asked at once, and how often, to enclose the value at which the lead changes: to 1e-6 of its range.
 POINTS, ROUNDS = 3, 10
+#: Findings so many times less likely than with the model's number count as impossible: no cause leads.
+IMPOSSIBLE = 1e-9
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,7 +187,6 @@ def sensitivity(diagnosis: Diagnosis, cause: str | None = None) -> Sensitivity:
     vectors = likelihoods_of(network, diagnosis.findings)
     if model.outcome is not None and model.outcome not in diagnosis.findings:
         vectors[model.outcome] = np.array([0.0, 1.0])
-    strata = model.free_strata(vectors)
     relevant = network.ancestors([*vectors, *model.causes])
     ranges = [r for r in model.parameter_ranges if r.variable in relevant]
     rows = 1 + 2 * len(ranges)
@@ -197,14 +197,13 @@ def sensitivity(diagnosis: Diagnosis, cause: str | None = None) -> Sensitivity:
     for i, r in enumerate(ranges):
         for x, ends in zip(tables[r.variable], r.ends, strict=True):
             x[1 + 2 * i : 3 + 2 * i] = ends
-    likelihood = np.repeat(stack_rows(strata, [vectors]), rows, axis=0)
-    found = strata.run(likelihood, model.causes, tables=tables)
+    (found,) = run_renumbered(model, [vectors], model.causes, tables, rows)
     evidence = np.exp(found.log_evidence - found.log_evidence[0])
     present = {c: 1 - found.posteriors[c][:, 0] for c in rivals}
     leader = max(rivals, key=lambda c: present[c][0])
 
     def lost(tables: Mapping[str, Parts], rows: int) -> BoolArray:
-        again = strata.run(np.repeat(stack_rows(strata, [vectors]), rows, axis=0), rivals, tables=tables)
+        (again,) = run_renumbered(model, [vectors], rivals, tables, rows)
         return _overtaken({c: 1 - again.posteriors[c][:, 0] for c in rivals}, leader)
 
     at_ends = _overtaken(present, leader)[1:].reshape(-1, 2)
@@ -288,6 +287,7 @@ def _flip(
 ) -> float:
     """The nearest value of the parameter at which another cause takes the lead, or NaN."""
     best = float("nan")
+    rise = (evidence[b] - evidence[a]) / (high - low)
     for c in rivals:
         if c == leader:
             continue
@@ -296,6 +296,8 @@ def _flip(
         if slope == 0:
             continue
         t = low - gap[0] / slope
+        if evidence[a] + rise * (t - low) < IMPOSSIBLE:
+            continue
         if 0 <= t <= 1 and not abs(best - value) <= abs(t - value):
             best = float(t)
     return best

@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from bayesnet.diagnosis.renumbered import Parts, parts_of, run_renumbered
 from bayesnet.errors import EvidenceError
-from bayesnet.inference import likelihoods_of, stack_rows
+from bayesnet.inference import likelihoods_of
 from bayesnet.network import Network, NoisyMax, OddsRatio, SensitivitySpecificity, Table
 from bayesnet.network.factor import FloatArray
 
@@ -26,19 +27,17 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from bayesnet.diagnosis.result import Diagnosis
-    from bayesnet.inference import Strata
     from bayesnet.model import DiagnosticModel
     from bayesnet.modelfile.reader import Parameter
 
 __all__ = [
-    "WIDE", "Draws", "Intervals", "Parts", "Z", "draw_parameters", "intervals", "odds_ratio_tables",
-    "parts_of", "prevalence_index", "rows_of",
+    "WIDE", "Draws", "Intervals", "Z", "draw_parameters", "intervals", "odds_ratio_tables",
+    "prevalence_index", "rows_of",
 ]
 
 #: Spread of a parameter that states none.
 WIDE = 20.0
 Z = 1.959963984540054
-Parts = list[FloatArray]
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,11 +57,6 @@ class Draws:
 
 
 # ---------------------------------------------------------------- parts of a distribution
-
-
-def parts_of(network: Network, variable: str) -> Parts:
-    """The arrays that `run` takes for a free variable, as the network has them."""
-    return [f.values for f in network.factors_of(variable)]
 
 
 def rows_of(
@@ -322,34 +316,24 @@ class Intervals:
         return html_table("; ".join(self._leads()), headings, self._said(), self.diagnosis.model.disclaimer)
 
 
-def _needed(drawn: Draws, strata: Strata, times: int = 1) -> dict[str, Parts]:
-    """The draws that the programs read, `times` over."""
-    needed = strata.network.ancestors(strata.evidence_on or ())
-    return {
-        v: [np.concatenate([x] * times) for x in parts]
-        for v, parts in drawn.tables.items() if v in needed
-    }
-
-
 def _of_failure(
     model: DiagnosticModel, outcome: str, vectors: Mapping[str, FloatArray], drawn: Draws
 ) -> tuple[dict[str, FloatArray], dict[str, FloatArray]]:
     """Posterior (presence) and necessity of every cause given failure, for every draw.
 
-    From P(c, e) and P(c, e, success), for each of which one program without the outcome answers
-    (`bayesnet.inference.Strata`); failure is their difference.
+    From P(c, e) and P(c, e, success), which is evidence on the outcome's parents
+    (`bayesnet.inference.absent`); failure is their difference.
     """
     n, parents = drawn.n, model.network.parents(outcome)
-    strata = model.free_strata([*vectors, outcome])
-    rows = [vectors, {**vectors, outcome: np.array([1.0, 0.0])}]
-    likelihood = np.repeat(stack_rows(strata, rows), n, axis=0)
-    found = strata.run(likelihood, model.causes, tables=_needed(drawn, strata, 2))
-    success = np.exp(found.log_evidence[n:] - found.log_evidence[:n])
+    both, succeeded = run_renumbered(
+        model, [vectors, {**vectors, outcome: np.array([1.0, 0.0])}], model.causes, drawn.tables, n
+    )
+    success = np.exp(succeeded.log_evidence - both.log_evidence)
     links = drawn.tables[outcome][1:]
     posterior, necessity = {}, {}
     for c in model.causes:
-        given_success = found.posteriors[c][n:]
-        joint = found.posteriors[c][:n] - success[:, None] * given_success
+        given_success = succeeded.posteriors[c]
+        joint = both.posteriors[c] - success[:, None] * given_success
         posterior[c] = np.clip(joint[:, 1:].sum(1) / (1 - success), 0, 1)
         necessity[c] = np.zeros(n)
         if c in parents:
@@ -377,9 +361,7 @@ def intervals(
     )
     if not failed:
         row = vectors if told is None or outcome is None else {**vectors, outcome: told}
-        strata = model.free_strata(row)
-        likelihood = np.repeat(stack_rows(strata, [row]), drawn.n, axis=0)
-        found = strata.run(likelihood, model.causes, tables=_needed(drawn, strata))
+        (found,) = run_renumbered(model, [row], model.causes, drawn.tables, drawn.n)
         posterior = {c: 1 - p[:, 0] for c, p in found.posteriors.items()}
         necessity: dict[str, FloatArray] = {}
     else:

@@ -89,12 +89,11 @@ class Strata:
         The variables that evidence may come on; all by default. What has none sums to one and is
         left out of the programs.
     free : frozenset of str
-        The variables whose numbers may be given anew for every row (`compile_program`). Their programs
-        are made for a few patients, so the mixture always answers: it compiles one small program.
+        The variables whose numbers may be given anew for every row (`compile_program`); one that is
+        zero in the network stays zero. Their programs are made for a few patients, so the mixture
+        always answers: it compiles one small program.
     shortcuts : tuple of Shortcut
         Programs that leave findings out, cheapest first.
-    apart : frozenset of str
-        Findings without children that are absent or unknown in every patient (`compile_program`).
     """
 
     network: Network
@@ -103,7 +102,6 @@ class Strata:
     evidence_on: frozenset[str] | None = None
     free: frozenset[str] = frozenset()
     shortcuts: tuple[Shortcut, ...] = ()
-    apart: frozenset[str] = frozenset()
 
     @cached_property
     def _fitting(self) -> Shortcuts:
@@ -165,7 +163,7 @@ class Strata:
         if key not in self._programs:
             names = self.by
             seen = set(self.network.variables if self.evidence_on is None else self.evidence_on)
-            apart, order = self.apart, self.order
+            apart, order = frozenset[str](), self.order
             if shortcut != WHOLE:
                 without, order = self.shortcuts[shortcut].without, self.shortcuts[shortcut].order
                 apart = without & self._separable
@@ -181,8 +179,9 @@ class Strata:
                 # A program for a few patients is not worth a long search; one with free numbers runs
                 # some thousand rows of one patient.
                 self._programs[first] = compile_program(
-                    self.network, evidence_on=seen, free=self.free, free_hubs=True,
-                    given=states, apart=apart, order=order, tries=2 if self.free else 8,
+                    self.network, evidence_on=seen, free=self.free, zeros_stay=True,
+                    free_hubs=True, given=states, apart=apart, order=order,
+                    tries=2 if self.free else 8,
                     climb=2000 if self.free else 0,
                 )
             self._programs[key] = self._programs[first].holding(given)
@@ -287,10 +286,9 @@ class Strata:
         """The part of the evidence axis that a program reads."""
         if program.width == self.width:
             return likelihood
-        return np.concatenate(
-            [likelihood[:, p : p + len(self.network[v])]
-             for v in program.variables for p in (self.position[v],)], axis=1,
-        )
+        starts = np.repeat([self.position[v] for v in program.variables], program.sizes)
+        within = np.arange(program.width) - np.repeat(program.offsets, program.sizes)
+        return likelihood[:, starts + within]
 
     def _wanted(self, targets: Iterable[str] | None) -> frozenset[str]:
         return frozenset(self.network.variables if targets is None else targets)

@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 
 import bayesnet
 from bayesnet.cli import app
+from bayesnet.diagnosis.explanation import explain_each
 from bayesnet.diagnosis.information import next_findings
 from bayesnet.diagnosis.interview import Interview
 from bayesnet.diagnosis.pathways import (
@@ -108,6 +109,15 @@ def test_weights_of_evidence_by_enumeration(small, oracle):
     assert found.overlap == pytest.approx(overlap)
     assert "Narrow" in found.sentence()
     assert found.findings[0].path == ("narrow", "walk")
+
+
+def test_causes_explained_in_one_batch_are_as_explained_alone(model):
+    """Findings in common, groups and rivals of their own; to the last bit."""
+    found = model.diagnose({"age": 60, "leg_pain": "below_knee", "rest_response": "worse", "night_pain": True})
+    causes = [r.cause for r in found.ranked("diagnoses")[:3]]
+    together = explain_each(found, causes)
+    assert [e.to_dict() for e in together] == [found.why(c).to_dict() for c in causes]
+    assert len({tuple(r.cause for r in e.rivals) for e in together}) > 1
 
 
 def test_contrast_is_the_likelihood_ratio_between_two_causes(small, oracle):
@@ -235,6 +245,35 @@ def test_information_and_utility_by_enumeration(small, oracle):
         assert f.utility == pytest.approx(acted - now, abs=1e-9)
     assert found["diary"].burden == 0.5
     assert found["walk"].burden == 0.1
+
+
+@pytest.mark.parametrize(
+    "known",
+    [{"leg_pain": "none", "spinal_stenosis": "severe"}, {"age": 70, "facet_joint_pain": {"absent": 0.2, "present": 0.9}}],
+    ids=["a cause known", "a cause suspected"],
+)
+def test_the_expected_answers_and_what_follows_from_them_one_patient_each(model, known):
+    """Against a query for every answer, with a cause among the findings."""
+    known = {**known, "night_pain": True}
+    found = {f.finding: f for f in next_findings(model.diagnose(known))}
+
+    def bits(findings):
+        p = model.posterior(model.causes, {**findings, "pt_failure": True})
+        return sum(-x * math.log2(x) for c in model.causes for x in p[c].values() if x > 0)
+
+    for v in ("lumbar_mri_canal", "rest_response", "sex"):
+        expected = model.posterior([v], {**known, "pt_failure": True})[v]
+        assert found[v].probabilities == pytest.approx(expected, rel=1e-9)
+        after = sum(p * bits({**known, v: s}) for s, p in expected.items() if p > 0)
+        assert found[v].information == pytest.approx(bits(known) - after, abs=1e-11)
+
+
+def test_findings_that_gain_nothing_stay_in_the_order_of_the_model(model):
+    result = model.diagnose({"leg_pain": "below_knee", "night_pain": True, "sex": "male"})
+    found = next_findings(result, ("history",), by="utility")
+    nothing = [f.finding for f in found if f.utility < 1e-9]
+    assert len(nothing) > 3
+    assert nothing == [v for v in model.network.variables if v in nothing]
 
 
 def test_a_decision_worked_out_by_hand(small):

@@ -28,6 +28,8 @@ from bayesnet.diagnosis.result import without_link
 from bayesnet.diagnosis.sensitivity import sensitivity
 from bayesnet.diagnosis.words import parameter_words, percent
 from bayesnet.errors import EvidenceError, ModelFileError
+from bayesnet.model import MOST_CUTS
+from bayesnet.network import Table
 from bayesnet.reports.patient import patient_html, patient_json
 from bayesnet.validation import shipped_cases
 
@@ -556,8 +558,36 @@ def test_forcing_is_not_observing(small, oracle):
     assert forced["fear"] == pytest.approx(fear, rel=1e-9), "fear is not concluded from a force"
     seen = oracle(sex="male", missed="present", fear="present") / oracle(sex="male", missed="present")
     assert seen != pytest.approx(fear, rel=1e-3)
+    # No arc leads into slip: forcing it is observing it, also for the cause it is a risk factor of.
+    for v in ("narrow", "failed"):
+        then = result.do(slip="high").set_index("variable")["probability_then"][v]
+        seen = oracle(sex="male", slip="high", **{v: "any"}) / oracle(sex="male", slip="high")
+        assert then == pytest.approx(seen, rel=1e-9)
     with pytest.raises(EvidenceError, match="name the one state"):
         result.do(narrow=["moderate", "severe"])
+
+
+def test_a_force_is_the_network_without_the_arcs_into_it(small):
+    """Programs are kept for sets of forced causes, and no more than some: each state, twice over."""
+    result = small.diagnose({"sex": "male"})
+    sets = [("fear",), ("missed",), ("narrow",), ("cauda",), ("slip",), ("fear", "missed")]
+    for names in 2 * sets:
+        for i in (-1, 0):
+            force = {c: small.network[c].states[i] for c in names}
+            # What P(child | parents) is stays as it is, an odds ratio's prevalence or not.
+            cut = small.network.replace({
+                v: Table(small.network.parents(v), small.network.table(v)) for v in small.network.variables
+            } | {c: Table((), np.eye(len(small.network[c]))[i]) for c in names})
+            then = result.do(force).set_index("variable")["probability_then"]
+            for v in (*small.causes, "failed"):
+                expected = probability(cut, sex="male", **{v: "any"}) / probability(cut, sex="male")
+                if v in names:
+                    expected = float(i == -1)
+                assert then[v] == pytest.approx(expected, rel=1e-9, abs=1e-12)
+    kept = list(small._cut_strata)
+    assert len(kept) == MOST_CUTS
+    assert kept[-1] == {"fear", "missed"}
+    assert small.cut_strata(["fear", "missed"]) is small.cut_strata(["missed", "fear"])
 
 
 def test_an_interview_can_go_back_and_be_resumed(small):

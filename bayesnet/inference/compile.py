@@ -7,7 +7,6 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 
 from bayesnet.errors import TooLargeError, did_you_mean
-from bayesnet.inference.compiler import Compiler
 from bayesnet.inference.hubs import leaf_hubs
 from bayesnet.inference.orders import (
     LARGEST_PROGRAM,
@@ -16,6 +15,7 @@ from bayesnet.inference.orders import (
     searched_order,
 )
 from bayesnet.inference.program import Program
+from bayesnet.inference.steps import Compiler
 from bayesnet.network import Network
 
 __all__ = ["compile_program"]

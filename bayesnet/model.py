@@ -35,7 +35,7 @@ from bayesnet.inference.conditioned import condition_and_eliminate
 from bayesnet.inference.joint_states import most_probable_states
 from bayesnet.inference.orders import estimated_entries
 from bayesnet.inference.weighting import weighted_samples
-from bayesnet.network import Network, NoisyMax, Table
+from bayesnet.network import Network, NoisyMax, OddsRatio, Table
 from bayesnet.network.factor import FloatArray
 from bayesnet.shipped import model_folder, shipped_models
 
@@ -60,6 +60,8 @@ __all__ = ["DiagnosticModel", "Model", "Posterior", "from_pgmpy", "load", "read_
 LARGEST_PRUNED_BATCH = 2e8
 #: Clique-table entries above which a patient's own evidence is used to cut the network first.
 LARGEST_EAGER_PROGRAM = 2e7
+#: Sets of forced causes whose programs are kept.
+MOST_CUTS = 4
 
 
 @dataclass(frozen=True, eq=False)
@@ -604,6 +606,34 @@ class DiagnosticModel(Model):
 
     @cached_property
     def _free_strata(self) -> dict[frozenset[str], Strata]:
+        return {}
+
+    def cut_strata(self, forced: Iterable[str]) -> Strata:
+        """Programs of the network without the arcs into `forced`, whose states evidence says.
+
+        The network's own where there are no such arcs; else the last few are kept.
+        """
+        network, cut = self.network, frozenset(forced)
+        if not any(network.parents(v) or (network.table(v) == 0).any() for v in cut):
+            return self.strata
+        if cut not in self._cut_strata:
+            for oldest in list(self._cut_strata)[: 1 - MOST_CUTS]:
+                del self._cut_strata[oldest]
+            even = {v: Table((), np.full(len(network[v]), 1 / len(network[v]))) for v in cut}
+            # A prevalence speaks of people as they are: what follows from the odds ratios stays.
+            solved = {
+                v: Table(d.parents, network.table(v))
+                for v, d in network.distributions.items() if isinstance(d, OddsRatio)
+            }
+            # Cutting arcs adds no fill-in: the model's own elimination order stays good.
+            self._cut_strata[cut] = Strata(
+                network.replace(solved | even), self.strata.by,
+                self.strata.order or self.program.order,
+            )
+        return self._cut_strata[cut]
+
+    @cached_property
+    def _cut_strata(self) -> dict[frozenset[str], Strata]:
         return {}
 
     @cached_property

@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 
 import bayesnet
 from bayesnet.cli import app
-from bayesnet.diagnosis.explanation import contrast, explain
+from bayesnet.diagnosis.explanation import contrast, explain, explain_each
 from bayesnet.diagnosis.information import next_findings
 from bayesnet.diagnosis.interview import Interview
 from bayesnet.diagnosis.pathways import (
@@ -31,6 +31,8 @@ from bayesnet.diagnosis.whatif import forced
 from bayesnet.diagnosis.words import parameter_words, percent
 from bayesnet.errors import EvidenceError, ModelFileError
 from bayesnet.explorer.api import answer
+from bayesnet.model import MOST_CUTS
+from bayesnet.network import Table
 from bayesnet.reports.patient import patient_html, patient_json, patient_markdown
 from bayesnet.validation import shipped_cases
 from bayesnet.viz.interview_figure import course_of
@@ -113,6 +115,15 @@ def test_weights_of_evidence_by_enumeration(small, oracle):
     assert found.overlap == pytest.approx(overlap)
     assert "Narrow" in found.sentence()
     assert found.findings[0].path == ("narrow", "walk")
+
+
+def test_causes_explained_in_one_batch_are_as_explained_alone(model):
+    """Findings in common, groups and rivals of their own; to the last bit."""
+    found = model.diagnose({"age": 60, "leg_pain": "below_knee", "rest_response": "worse", "night_pain": True})
+    causes = [r.cause for r in found.ranked("diagnoses")[:3]]
+    together = explain_each(found, causes)
+    assert [e.to_dict() for e in together] == [found.why(c).to_dict() for c in causes]
+    assert len({tuple(r.cause for r in e.rivals) for e in together}) > 1
 
 
 def test_contrast_is_the_likelihood_ratio_between_two_causes(small, oracle):
@@ -329,6 +340,35 @@ def test_information_and_utility_by_enumeration(small, oracle):
         assert f.utility == pytest.approx(acted - now, abs=1e-9)
     assert found["diary"].burden == 0.5
     assert found["walk"].burden == 0.1
+
+
+@pytest.mark.parametrize(
+    "known",
+    [{"leg_pain": "none", "spinal_stenosis": "severe"}, {"age": 70, "facet_joint_pain": {"absent": 0.2, "present": 0.9}}],
+    ids=["a cause known", "a cause suspected"],
+)
+def test_the_expected_answers_and_what_follows_from_them_one_patient_each(model, known):
+    """Against a query for every answer, with a cause among the findings."""
+    known = {**known, "night_pain": True}
+    found = {f.finding: f for f in next_findings(model.diagnose(known))}
+
+    def bits(findings):
+        p = model.posterior(model.causes, {**findings, "pt_failure": True})
+        return sum(-x * math.log2(x) for c in model.causes for x in p[c].values() if x > 0)
+
+    for v in ("lumbar_mri_canal", "rest_response", "sex"):
+        expected = model.posterior([v], {**known, "pt_failure": True})[v]
+        assert found[v].probabilities == pytest.approx(expected, rel=1e-9)
+        after = sum(p * bits({**known, v: s}) for s, p in expected.items() if p > 0)
+        assert found[v].information == pytest.approx(bits(known) - after, abs=1e-11)
+
+
+def test_findings_that_gain_nothing_stay_in_the_order_of_the_model(model):
+    result = model.diagnose({"leg_pain": "below_knee", "night_pain": True, "sex": "male"})
+    found = next_findings(result, ("history",), by="utility")
+    nothing = [f.finding for f in found if f.utility < 1e-9]
+    assert len(nothing) > 3
+    assert nothing == [v for v in model.network.variables if v in nothing]
 
 
 def test_a_decision_worked_out_by_hand(small):
@@ -611,8 +651,36 @@ def test_forcing_is_not_observing(small, oracle):
     assert forced["fear"] == pytest.approx(fear, rel=1e-9), "fear is not concluded from a force"
     seen = oracle(sex="male", missed="present", fear="present") / oracle(sex="male", missed="present")
     assert seen != pytest.approx(fear, rel=1e-3)
+    # No arc leads into slip: forcing it is observing it, also for the cause it is a risk factor of.
+    for v in ("narrow", "failed"):
+        then = result.do(slip="high").set_index("variable")["probability_then"][v]
+        seen = oracle(sex="male", slip="high", **{v: "any"}) / oracle(sex="male", slip="high")
+        assert then == pytest.approx(seen, rel=1e-9)
     with pytest.raises(EvidenceError, match="name the one state"):
         result.do(narrow=["moderate", "severe"])
+
+
+def test_a_force_is_the_network_without_the_arcs_into_it(small):
+    """Programs are kept for sets of forced causes, and no more than some: each state, twice over."""
+    result = small.diagnose({"sex": "male"})
+    sets = [("fear",), ("missed",), ("narrow",), ("cauda",), ("slip",), ("fear", "missed")]
+    for names in 2 * sets:
+        for i in (-1, 0):
+            force = {c: small.network[c].states[i] for c in names}
+            # What P(child | parents) is stays as it is, an odds ratio's prevalence or not.
+            cut = small.network.replace({
+                v: Table(small.network.parents(v), small.network.table(v)) for v in small.network.variables
+            } | {c: Table((), np.eye(len(small.network[c]))[i]) for c in names})
+            then = result.do(force).set_index("variable")["probability_then"]
+            for v in (*small.causes, "failed"):
+                expected = probability(cut, sex="male", **{v: "any"}) / probability(cut, sex="male")
+                if v in names:
+                    expected = float(i == -1)
+                assert then[v] == pytest.approx(expected, rel=1e-9, abs=1e-12)
+    kept = list(small._cut_strata)
+    assert len(kept) == MOST_CUTS
+    assert kept[-1] == {"fear", "missed"}
+    assert small.cut_strata(["fear", "missed"]) is small.cut_strata(["missed", "fear"])
 
 
 def test_an_interview_can_go_back_and_be_resumed(small):

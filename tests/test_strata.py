@@ -271,7 +271,7 @@ def test_a_longer_way_is_told_where_it_carries_more(model):
 @settings(max_examples=60, deadline=None)
 def test_the_compiled_count_of_an_order_is_that_of_the_compiler(data, network):
     from bayesnet.inference.annealing import multiplications
-    from bayesnet.inference.compiler import Compiler
+    from bayesnet.inference.steps import Compiler
 
     held = data.draw(st.lists(st.sampled_from(list(network.variables)), unique=True, max_size=2))
     compiler = Compiler(network, tuple(network.variables), frozenset(), given=dict.fromkeys(held, 0))

@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bayesnet.diagnosis.naming import cause_id, cause_ids
+from bayesnet.diagnosis.naming import cause_ids
 from bayesnet.diagnosis.words import DECIBANS
 from bayesnet.inference import Marginals, likelihoods_of
 from bayesnet.network.factor import FloatArray
@@ -38,7 +38,9 @@ if TYPE_CHECKING:
     from bayesnet.diagnosis.result import Diagnosis
     from bayesnet.model import DiagnosticModel
 
-__all__ = ["Explanation", "FindingWeight", "Rival", "Together", "conflict", "contrast", "explain"]
+__all__ = [
+    "Explanation", "FindingWeight", "Rival", "Together", "conflict", "contrast", "explain", "explain_each",
+]
 
 #: Bits of conflict above which a finding is worth a second look (a factor of two).
 NOTABLE_CONFLICT = 1.0
@@ -336,37 +338,85 @@ def _asked(diagnosis: Diagnosis) -> tuple[dict[str, FloatArray], dict[str, Float
     return vectors, told
 
 
+#: Which of the findings are known, and a cause that is ruled out beside them ("" for none).
+_Known = tuple[frozenset[str], str]
+
+
+@dataclass(frozen=True, eq=False)
+class _Batch:
+    """Posteriors with some of the findings known, each such case asked once.
+
+    Attributes
+    ----------
+    ids : tuple of str
+        The findings in the order asked.
+    row_of : dict case -> int
+        Its row.
+    found : Marginals
+    """
+
+    ids: tuple[str, ...]
+    row_of: Mapping[_Known, int]
+    found: Marginals
+
+    def rows(self, known: Iterable[Iterable[str]]) -> list[int]:
+        """The row of each set of known findings."""
+        return [self.row_of[frozenset(k), ""] for k in known]
+
+    @property
+    def none(self) -> int:
+        """The row of no finding."""
+        return self.row_of[frozenset(), ""]
+
+    @property
+    def all(self) -> int:
+        """The row of all findings."""
+        return self.row_of[frozenset(self.ids), ""]
+
+    def conflicts(self) -> FloatArray:
+        """log2 P(f) P(rest) / P(all) of each finding, everything given the outcome."""
+        log = self.found.log_evidence
+        alone, rest = log[self.rows(_alone(self.ids))], log[self.rows(_without(self.ids))]
+        return np.asarray((alone + rest - log[self.all] - log[self.none]) / math.log(2))
+
+    def weights(self, odds: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Each finding with all others known, and as it is added to those before it; `odds` by row."""
+        path = odds[self.rows(_prefixes(self.ids))]
+        return _gain(odds[self.all], odds[self.rows(_without(self.ids))]), _gain(path[1:], path[:-1])
+
+
+def _alone(ids: Sequence[str]) -> list[tuple[str, ...]]:
+    return [(v,) for v in ids]
+
+
+def _without(ids: Sequence[str]) -> list[tuple[str, ...]]:
+    return [tuple(u for u in ids if u != v) for v in ids]
+
+
+def _prefixes(ids: Sequence[str]) -> list[tuple[str, ...]]:
+    return [tuple(ids[:i]) for i in range(len(ids) + 1)]
+
+
 def _run(
-    diagnosis: Diagnosis,
-    rivals: Sequence[str],
-    targets: Iterable[str],
-    groups: Sequence[tuple[str, ...]] = (),
-) -> tuple[list[str], Marginals, dict[str, int]]:
-    """One batch: all, each finding left out, alone, each prefix, each group out, each rival absent."""
+    diagnosis: Diagnosis, targets: Iterable[str], groups: Iterable[tuple[str, ...]] = (),
+    rivals: Iterable[str] = (), in_order: bool = True,
+) -> _Batch:
+    """All findings, each left out, each alone, each group out, each rival ruled out; each prefix."""
     vectors, told = _asked(diagnosis)
-    ids = list(vectors)
-    rows: list[Mapping[str, FloatArray]] = [told, {**told, **vectors}]
-    start = {"without": len(rows)}
-    rows += [{**told, **{v: x for v, x in vectors.items() if v != out}} for out in ids]
-    start["alone"] = len(rows)
-    rows += [{**told, v: vectors[v]} for v in ids]
-    start["prefix"] = len(rows)
-    rows += [{**told, **{v: vectors[v] for v in ids[: i + 1]}} for i in range(len(ids))]
-    start["group"] = len(rows)
-    rows += [{**told, **{v: x for v, x in vectors.items() if v not in g}} for g in groups]
-    start["rival"] = len(rows)
-    for r in rivals:
-        absent = np.eye(len(diagnosis.model.network[r]))[0]
-        now = {**told, **vectors}
-        rows.append({**now, r: now[r] * absent if r in now else absent})
-    return ids, diagnosis.model.run(rows, targets), start
-
-
-def _conflicts(log: FloatArray, start: Mapping[str, int], n: int) -> FloatArray:
-    """log2 P(f) P(rest) / P(all), everything given the outcome (row 0)."""
-    alone = log[start["alone"] : start["alone"] + n]
-    rest = log[start["without"] : start["without"] + n]
-    return np.asarray((alone + rest - log[1] - log[0]) / math.log(2))
+    ids = tuple(vectors)
+    sets = [(), ids, *_without(ids), *_alone(ids), *(_prefixes(ids) if in_order else ())]
+    sets += [tuple(v for v in ids if v not in g) for g in groups]
+    cases: list[_Known] = [(frozenset(s), "") for s in sets]
+    cases += [(frozenset(ids), r) for r in rivals]
+    at = {case: i for i, case in enumerate(dict.fromkeys(cases))}
+    rows = []
+    for known, ruled_out in at:
+        row = {**told, **{v: x for v, x in vectors.items() if v in known}}
+        if ruled_out:
+            absent = np.eye(len(diagnosis.model.network[ruled_out]))[0]
+            row[ruled_out] = row[ruled_out] * absent if ruled_out in row else absent
+        rows.append(row)
+    return _Batch(ids, at, diagnosis.model.run(rows, targets))
 
 
 def conflict(diagnosis: Diagnosis) -> tuple[float, dict[str, float]]:
@@ -375,11 +425,11 @@ def conflict(diagnosis: Diagnosis) -> tuple[float, dict[str, float]]:
     Positive together: the findings are less likely in each other's company than if they had
     nothing to do with each other; something may be wrong, or rare.
     """
-    ids, found, start = _run(diagnosis, (), ())
-    log = found.log_evidence
-    alone = log[start["alone"] : start["alone"] + len(ids)] - log[0]
-    whole = float((alone.sum() - (log[1] - log[0])) / math.log(2))
-    return whole, dict(zip(ids, _conflicts(log, start, len(ids)).tolist(), strict=True))
+    batch = _run(diagnosis, (), in_order=False)
+    log = batch.found.log_evidence
+    alone = log[batch.rows(_alone(batch.ids))] - log[batch.none]
+    whole = float((alone.sum() - (log[batch.all] - log[batch.none])) / math.log(2))
+    return whole, dict(zip(batch.ids, batch.conflicts().tolist(), strict=True))
 
 
 def explain(diagnosis: Diagnosis, cause: str) -> Explanation:
@@ -390,33 +440,46 @@ def explain(diagnosis: Diagnosis, cause: str) -> Explanation:
     EvidenceError
         For an unknown cause.
     """
-    model = diagnosis.model
-    cause = cause_id(model.network, model.causes, cause)
-    others = sorted(
-        (r for r in diagnosis.results if r.cause != cause), key=lambda r: -r.posterior
+    return explain_each(diagnosis, [cause])[0]
+
+
+def explain_each(diagnosis: Diagnosis, causes: Sequence[str]) -> tuple[Explanation, ...]:
+    """The same of several causes, in one batch.
+
+    Raises
+    ------
+    EvidenceError
+        For an unknown cause.
+    """
+    network = diagnosis.model.network
+    causes = cause_ids(network, diagnosis.model.causes, causes)
+    likeliest = sorted(diagnosis.results, key=lambda r: -r.posterior)
+    rivals = {
+        cause: [r.cause for r in likeliest if r.cause != cause][:RIVALS] for cause in causes
+    }
+    groups = {cause: _groups(diagnosis, cause) for cause in causes}
+    batch = _run(
+        diagnosis, causes, [g for cause in causes for _, g in groups[cause]],
+        [r for cause in causes for r in rivals[cause]],
     )
-    rivals = [r.cause for r in others[:RIVALS]]
-    groups = _groups(diagnosis, cause)
-    ids, found, start = _run(diagnosis, rivals, [cause], [g for _, g in groups])
-    present = 1 - found.posteriors[cause][:, 0]
-    n = len(ids)
-    odds = _decibans(present)
-    path = np.concatenate([odds[:1], odds[start["prefix"] : start["prefix"] + n]])
-    steps = _gain(path[1:], path[:-1])
-    weights = _gain(odds[1], odds[start["without"] : start["without"] + n])
-    without = present[start["rival"] :]
-    explained = [
-        Rival(r, model.network[r].name, float(p))
-        for r, p in zip(rivals, without, strict=True)
-        # Explaining away: the cause would rise by a tenth of its odds were the rival out.
-        if _decibans(p) > odds[1] + 10 * math.log10(1.1)
-    ]
-    explained.sort(key=lambda r: -r.posterior_without)
-    return Explanation(
-        cause, model.network[cause].name, "", float(present[0]), float(present[1]),
-        _weights(diagnosis, cause, ids, weights, steps, _conflicts(found.log_evidence, start, n)),
-        _together(groups, odds, start), tuple(explained[:5]), model,
-    )
+    explained = []
+    for cause in causes:
+        present = 1 - batch.found.posteriors[cause][:, 0]
+        odds = _decibans(present)
+        without = {r: float(present[batch.row_of[frozenset(batch.ids), r]]) for r in rivals[cause]}
+        raised = [
+            Rival(r, network[r].name, p)
+            for r, p in without.items()
+            # Explaining away: the cause would rise by a tenth of its odds were the rival out.
+            if _decibans(p) > odds[batch.all] + 10 * math.log10(1.1)
+        ]
+        raised.sort(key=lambda r: -r.posterior_without)
+        explained.append(Explanation(
+            cause, network[cause].name, "", float(present[batch.none]), float(present[batch.all]),
+            _weights(diagnosis, cause, batch, odds), _together(groups[cause], batch, odds),
+            tuple(raised[:5]), diagnosis.model,
+        ))
+    return tuple(explained)
 
 
 def contrast(diagnosis: Diagnosis, cause: str, against: str) -> Explanation:
@@ -427,18 +490,14 @@ def contrast(diagnosis: Diagnosis, cause: str, against: str) -> Explanation:
     model = diagnosis.model
     cause, against = cause_ids(model.network, model.causes, [cause, against])
     groups = _groups(diagnosis, cause)
-    ids, found, start = _run(diagnosis, (), [cause, against], [g for _, g in groups])
-    one, other = (1 - found.posteriors[c][:, 0] for c in (cause, against))
+    batch = _run(diagnosis, [cause, against], [g for _, g in groups])
+    one, other = (1 - batch.found.posteriors[c][:, 0] for c in (cause, against))
     share = one / (one + other)
     odds = _decibans(share)
-    n = len(ids)
-    path = np.concatenate([odds[:1], odds[start["prefix"] : start["prefix"] + n]])
-    steps = _gain(path[1:], path[:-1])
-    weights = _gain(odds[1], odds[start["without"] : start["without"] + n])
     return Explanation(
-        cause, model.network[cause].name, against, float(share[0]), float(share[1]),
-        _weights(diagnosis, cause, ids, weights, steps, _conflicts(found.log_evidence, start, n)),
-        _together(groups, odds, start), (), model,
+        cause, diagnosis.model.network[cause].name, against, float(share[batch.none]),
+        float(share[batch.all]), _weights(diagnosis, cause, batch, odds),
+        _together(groups, batch, odds), (), diagnosis.model,
     )
 
 
@@ -455,18 +514,19 @@ def _groups(diagnosis: Diagnosis, cause: str) -> list[tuple[str, tuple[str, ...]
 
 
 def _together(
-    groups: Sequence[tuple[str, tuple[str, ...]]], odds: FloatArray, start: Mapping[str, int]
+    groups: Sequence[tuple[str, tuple[str, ...]]], batch: _Batch, odds: FloatArray
 ) -> tuple[Together, ...]:
+    rests = [tuple(v for v in batch.ids if v not in members) for _, members in groups]
+    weights = _gain(odds[batch.all], odds[batch.rows(rests)])
     made = [
-        Together(mechanism, members, float(_gain(odds[1], odds[start["group"] + i])))
-        for i, (mechanism, members) in enumerate(groups)
+        Together(mechanism, members, float(w))
+        for (mechanism, members), w in zip(groups, weights, strict=True)
     ]
     return tuple(sorted(made, key=lambda g: -abs(g.weight)))
 
 
 def _weights(
-    diagnosis: Diagnosis, cause: str, ids: Sequence[str], weights: FloatArray, steps: FloatArray,
-    conflicts: FloatArray,
+    diagnosis: Diagnosis, cause: str, batch: _Batch, odds: FloatArray
 ) -> tuple[FindingWeight, ...]:
     from bayesnet.diagnosis.words import finding_words
 
@@ -476,5 +536,7 @@ def _weights(
             v, finding_words(network[v], diagnosis.findings[v]), float(w), float(s), float(k),
             diagnosis.routes.between(cause, v),
         )
-        for v, w, s, k in zip(ids, weights, steps, conflicts, strict=True)
+        for v, w, s, k in zip(
+            batch.ids, *batch.weights(odds), batch.conflicts(), strict=True
+        )
     )

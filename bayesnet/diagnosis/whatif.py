@@ -14,8 +14,7 @@ import numpy as np
 
 from bayesnet.diagnosis.naming import cause_id
 from bayesnet.errors import EvidenceError, Problem
-from bayesnet.inference import Strata, likelihood_of, likelihoods_of, stack_rows
-from bayesnet.network import Table
+from bayesnet.inference import likelihood_of, likelihoods_of, stack_rows
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -56,7 +55,7 @@ def forced(diagnosis: Diagnosis, causes: Mapping[str, Any]) -> pd.DataFrame:
     model = diagnosis.model
     network = model.network
     problems: list[Problem | str] = []
-    surgery, given = {}, {}
+    given = {}
     for named, value in causes.items():
         try:
             c = cause_id(network, model.causes, named)
@@ -71,19 +70,17 @@ def forced(diagnosis: Diagnosis, causes: Mapping[str, Any]) -> pd.DataFrame:
         if vector is None or (vector > 0).sum() != 1:
             problems.append(f"{c}: name the one state to force it into")
             continue
-        surgery[c] = Table((), (vector > 0).astype(float))
         given[c] = (vector > 0).astype(float)
     if problems:
         raise EvidenceError(problems)
-    below = set(surgery)
+    below = set(given)
     for v in network.topological_order:
         if set(network.parents(v)) & below:
             below.add(v)
     vectors = likelihoods_of(network, diagnosis.findings)
     kept = {v: x for v, x in vectors.items() if v not in below}
     targets = [*model.causes, *([model.outcome] if model.outcome else [])]
-    # Cutting arcs adds no fill-in: the model's own elimination order stays good.
-    cut = Strata(network.replace(surgery), model.strata.by, model.strata.order or model.program.order)
+    cut = model.cut_strata(given)
     found = cut.run(stack_rows(cut, [{**kept, **given}]), targets)
     base = model.run([kept], targets)
     frame = pd.DataFrame(

@@ -1,6 +1,6 @@
 """Simulated annealing of elimination orders, compiled: some thousand orders a second.
 
-Counts the same multiplications as `bayesnet.inference.compiler` does in Python, for one order after
+Counts the same multiplications as `bayesnet.inference.steps` does in Python, for one order after
 the other (Kirkpatrick, Gelatt & Vecchi 1983, Science 220:671). Needs Numba, so it is loaded only
 where an order is searched long.
 """

@@ -7,7 +7,6 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 
 from bayesnet.errors import TooLargeError, did_you_mean
-from bayesnet.inference.compiler import Compiler
 from bayesnet.inference.hubs import leaf_hubs
 from bayesnet.inference.orders import (
     LARGEST_PROGRAM,
@@ -16,6 +15,7 @@ from bayesnet.inference.orders import (
     searched_order,
 )
 from bayesnet.inference.program import Program
+from bayesnet.inference.steps import Compiler
 from bayesnet.network import Network, NoisyMax
 
 __all__ = ["compile_program", "separable"]
@@ -60,7 +60,7 @@ def compile_program(
     apart : iterable of str
         Noisy-MAX variables without children, of which every row says nothing (ones) or that they are
         in their neutral state (one there, zero elsewhere). They couple none of their parents then
-        (`bayesnet.inference.compiler`); their own posteriors cannot be asked for.
+        (`bayesnet.inference.steps`); their own posteriors cannot be asked for.
     order : sequence of str, optional
         An elimination order (`Program.order`, `search_order`) instead of a search for one; it may
         name more variables than this program has. One that lacks some of them is not used.

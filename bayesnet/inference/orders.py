@@ -9,9 +9,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from bayesnet.inference.compiler import Compiler
 from bayesnet.inference.elimination import Elimination, cost_of_order, good_eliminations
 from bayesnet.inference.hubs import leaf_hub
+from bayesnet.inference.steps import Compiler
 from bayesnet.network import Network
 
 __all__ = [

@@ -20,9 +20,9 @@ import numpy as np
 import numpy.typing as npt
 
 from bayesnet.inference.compile import separable
-from bayesnet.inference.compiler import Compiler
 from bayesnet.inference.hubs import leaf_hub
 from bayesnet.inference.orders import LARGEST_PROGRAM, given_order, searched_order
+from bayesnet.inference.steps import Compiler
 from bayesnet.network import Network, NoisyMax
 from bayesnet.network.factor import FloatArray
 

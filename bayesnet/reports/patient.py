@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bayesnet.diagnosis.explanation import explain_each
 from bayesnet.diagnosis.pathways import decide
 from bayesnet.diagnosis.words import (
     DECIBANS,
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 __all__ = ["patient_html", "patient_json", "patient_markdown", "write_report"]
 
 _ROWS = 6
+#: Of each, what to find out next.
+_KINDS = ("history", "examination", "questionnaire", "test")
 _STYLE = """
 body{font:15px/1.45 system-ui,sans-serif;color:#222;max-width:54rem;margin:1.5rem auto;padding:0 1rem}
 h1{font-size:1.35rem;margin:0 0 .3rem}h2{font-size:1.1rem;margin:1.2rem 0 .3rem;border-bottom:1px solid #999}
@@ -82,10 +85,10 @@ def _parts(diagnosis: Diagnosis, draws: int, seed: int) -> dict[str, Any]:
     if advised and diagnosis.triage.level != "routine":
         # What the alarm is for, which need not be among the most probable.
         told += [a.reasons[0][0] for a in actions if a.worthwhile and a.urgency == diagnosis.triage.level][:1]
-    explained = [diagnosis.why(c) for c in dict.fromkeys(told)]
+    explained = explain_each(diagnosis, list(dict.fromkeys(told)))
+    asked = diagnosis.next(_KINDS)
     nexts = {
-        kind: diagnosis.next([kind]).head(3).to_dict("records")
-        for kind in ("history", "examination", "questionnaire", "test")
+        kind: asked[asked["kind"] == kind].head(3).to_dict("records") for kind in _KINDS
     }
     known = [
         finding_words(network[v], x) for v, x in diagnosis.findings.items() if x is not None

@@ -222,7 +222,7 @@ def test_an_error_in_one_file_names_its_line(tmp_path):
     file.write_text(text.replace("gout: 0.6", "gowt: 0.6"))
     with pytest.raises(ModelFileError, match=rf"own\.yaml:{line}.*gowt.*Did you mean gout"):
         bayesnet.load(file)
-    with pytest.raises(ModelFileError, match=r"not a folder and not a \.yaml file"):
+    with pytest.raises(ModelFileError, match=r"none\.yaml: no such file"):
         bayesnet.load(tmp_path / "none.yaml")
 
 

@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from bayesnet.diagnosis.sensitivity import ParameterRange
     from bayesnet.diagnosis.tables import NamedTable
     from bayesnet.diagnosis.uncertainty import Draws
+    from bayesnet.inference.counts import StratifiedCounts
     from bayesnet.learning import Learning
     from bayesnet.modelfile import ModelDocument
 
@@ -60,7 +61,7 @@ __all__ = ["DiagnosticModel", "Model", "Posterior", "from_pgmpy", "load", "read_
 LARGEST_PRUNED_BATCH = 2e8
 #: Clique-table entries above which a patient's own evidence is used to cut the network first.
 LARGEST_EAGER_PROGRAM = 2e7
-#: Sets of forced causes whose programs are kept.
+#: Sets of forced causes, and of columns, whose programs are kept.
 MOST_CUTS = 4
 
 
@@ -390,6 +391,22 @@ class Model:
         from bayesnet.learning import log_probability
 
         return log_probability(self, data, mapping)
+
+    def row_plan(self, observed: Iterable[str]) -> StratifiedCounts:
+        """Plans for the probability of rows over `observed`; the last few are kept."""
+        from bayesnet.inference.counts import StratifiedCounts
+
+        seen = tuple(observed)
+        if seen not in self._row_plans:
+            for oldest in list(self._row_plans)[: 1 - MOST_CUTS]:
+                del self._row_plans[oldest]
+            strata = self.strata
+            self._row_plans[seen] = StratifiedCounts(self.network, seen, (), strata.order, strata.by)
+        return self._row_plans[seen]
+
+    @cached_property
+    def _row_plans(self) -> dict[tuple[str, ...], StratifiedCounts]:
+        return {}
 
     def independence_tests(self, data: Any, **options: Any) -> pd.DataFrame:
         """Test the independences the network claims (`bayesnet.validation.independence_tests`)."""

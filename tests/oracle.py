@@ -47,12 +47,15 @@ def row(network: Network, child: str, states: Mapping[str, int]) -> np.ndarray:
 def joint(network: Network) -> np.ndarray:
     """The full joint distribution, one axis a variable, by enumeration."""
     ids = list(network.variables)
-    sizes = network.sizes(ids)
-    out = np.ones(sizes)
-    for index in itertools.product(*map(range, sizes)):
-        states = dict(zip(ids, index, strict=True))
-        for v in ids:
-            out[index] *= row(network, v, states)[states[v]]
+    out = np.ones(network.sizes(ids))
+    for v in ids:
+        family = [u for u in ids if u == v or u in network.parents(v)]
+        parents = [u for u in family if u != v]
+        table = np.empty(network.sizes([*parents, v]))
+        for index in itertools.product(*map(range, table.shape[:-1])):
+            table[index] = row(network, v, dict(zip(parents, index, strict=True)))
+        table = np.moveaxis(table, -1, family.index(v))
+        out *= table.reshape([len(network[u]) if u in family else 1 for u in ids])
     return out
 
 

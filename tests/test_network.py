@@ -10,6 +10,7 @@ import pytest
 
 from bayesnet.errors import NetworkError, TooLargeError
 from bayesnet.network import Network, NoisyMax, OddsRatio, Table, Variable
+from bayesnet.network.prevalence import solve_intercepts
 
 A, B = Variable("alpha"), Variable("beta")
 HALF = Table((), [0.5, 0.5])
@@ -119,3 +120,24 @@ def test_how_far_an_arc_moves_its_child():
     # From the leak 0.2 to 1 - 0.8 * 0.4.
     assert noisy.arc_strength("alpha", "gamma") == pytest.approx(0.68 - 0.2)
     assert noisy.arc_strength("beta", "gamma") == pytest.approx(0.28 - 0.2)
+
+
+def test_many_prevalences_are_solved_at_once():
+    """Odds ratios to e^6 and prevalences to 1e-12, some zero: each holds, solved together or alone."""
+    rng = np.random.default_rng(0)
+    for _ in range(60):
+        problems, configurations, states = [*rng.integers(1, 30, 2).tolist(), int(rng.integers(2, 5))]
+        log_odds = rng.normal(0, 2, (problems, configurations, states))
+        log_odds[..., 0] = 0
+        weights = rng.dirichlet(np.ones(configurations), problems)
+        wanted = np.maximum(rng.dirichlet(np.full(states, 0.3), problems), 1e-12)
+        wanted[:, 1:][rng.random((problems, states - 1)) < 0.2] = 0
+        wanted[:, 0] = np.maximum(wanted[:, 0], 0.01)
+        wanted /= wanted.sum(axis=1, keepdims=True)
+        a = solve_intercepts(log_odds, weights, wanted)
+        assert (np.isfinite(a) == (wanted > 0)).all()
+        odds = np.exp(a[:, None] + log_odds)
+        found = np.einsum("nc,ncs->ns", weights, odds / odds.sum(axis=-1, keepdims=True))
+        np.testing.assert_allclose(found, wanted, rtol=1e-11, atol=0)
+        alone = [solve_intercepts(x, w[None], q[None])[0] for x, w, q in zip(log_odds, weights, wanted, strict=True)]
+        np.testing.assert_allclose(a, alone, rtol=1e-9, atol=1e-10)

@@ -21,17 +21,12 @@ import numpy as np
 import numpy.typing as npt
 
 from bayesnet.diagnosis.renumbered import Parts, parts_of, run_renumbered
-from bayesnet.diagnosis.uncertainty import (
-    WIDE,
-    Z,
-    odds_ratio_tables,
-    prevalence_index,
-    rows_of,
-)
+from bayesnet.diagnosis.uncertainty import WIDE, Z, prevalence_index, rows_of
 from bayesnet.errors import EvidenceError, did_you_mean
 from bayesnet.inference import likelihoods_of
 from bayesnet.network import Network, NoisyMax, OddsRatio
 from bayesnet.network.factor import FloatArray
+from bayesnet.network.prevalence import odds_ratio_tables
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -405,7 +400,7 @@ def _range_of_odds_ratio(
             i = d.risk_factors.index(p.key[0])
             ratio = d.odds_ratios[i]
             ratios[i] = np.stack([np.where(ratio == 1, 1.0, ratio * t / value) for t in values])
-        return [odds_ratio_tables(network, v, prevalences, ratios)]
+        return [odds_ratio_tables(prevalences, ratios, d.by is not None, network.parent_joint(v))]
 
     return ParameterRange(
         label, v, p.where, value, low, high, False, at, at(np.array([low, high]))

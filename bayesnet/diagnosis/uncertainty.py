@@ -22,6 +22,7 @@ from bayesnet.errors import EvidenceError
 from bayesnet.inference import likelihoods_of
 from bayesnet.network import Network, NoisyMax, OddsRatio, SensitivitySpecificity, Table
 from bayesnet.network.factor import FloatArray
+from bayesnet.network.prevalence import odds_ratio_tables
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from bayesnet.modelfile.reader import Parameter
 
 __all__ = [
-    "WIDE", "Draws", "Intervals", "Z", "draw_parameters", "intervals", "odds_ratio_tables",
+    "WIDE", "Draws", "Intervals", "Z", "draw_parameters", "intervals",
     "prevalence_index", "rows_of",
 ]
 
@@ -119,54 +120,6 @@ def _drawn_ratio(
     return np.where(ratio == 1, 1.0, ratio * factor.reshape(-1, *[1] * ratio.ndim))
 
 
-def _solved(log_odds: FloatArray, weights: FloatArray, prevalence: FloatArray) -> FloatArray:
-    """Tables of an odds-ratio variable for many draws: shape `(n, configurations, states)`.
-
-    The intercept of each state is moved by the log of wanted over found prevalence until both
-    agree (iterative proportional fitting, Deming & Stephan 1940).
-    """
-    with np.errstate(divide="ignore"):
-        wanted = np.log(prevalence)
-    intercept = wanted.copy()
-    table = np.empty_like(log_odds)
-    for _ in range(200):
-        z = log_odds + intercept[:, None, :]
-        z -= z.max(axis=2, keepdims=True)
-        table = np.exp(z)
-        table /= table.sum(axis=2, keepdims=True)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            step = wanted - np.log(np.einsum("c,ncs->ns", weights, table))
-        step = np.nan_to_num(step, neginf=0.0, posinf=0.0)
-        intercept = intercept + step
-        if np.abs(step).max() < 1e-10:
-            break
-    return table
-
-
-def odds_ratio_tables(
-    network: Network, variable: str, prevalences: FloatArray, ratios: list[FloatArray]
-) -> FloatArray:
-    """`prevalences` `(n, strata, states)`, `ratios` each `(n, parent states, states)`."""
-    d = network.distributions[variable]
-    assert isinstance(d, OddsRatio)
-    sizes = network.sizes(d.parents)
-    strata = sizes[0] if d.by is not None else 1
-    rest = list(sizes[1:] if d.by is not None else sizes)
-    n, states = len(prevalences), prevalences.shape[-1]
-    log_odds = np.zeros((n, *rest, states))
-    for i, ratio in enumerate(ratios):
-        axes = [n] + [1] * i + [rest[i]] + [1] * (len(rest) - i - 1) + [states]
-        log_odds = log_odds + np.log(ratio).reshape(axes)
-    flat = log_odds.reshape(n, -1, states)
-    joint = network.parent_joint(variable).reshape(strata, -1)
-    out = np.empty((n, strata, flat.shape[1], states))
-    for s in range(strata):
-        mass = joint[s].sum()
-        weights = joint[s] / mass if mass > 0 else np.full(joint.shape[1], 1 / joint.shape[1])
-        out[:, s] = _solved(flat, weights, prevalences[:, s])
-    return out.reshape(n, *sizes, states)
-
-
 def prevalence_index(network: Network, parameter: Parameter) -> int | None:
     """The stratum of a prevalence parameter, or None when it is an odds ratio."""
     d = network.distributions[parameter.variable]
@@ -192,12 +145,9 @@ def draw_parameters(model: DiagnosticModel, n: int = 1000, seed: int = 0) -> Dra
     tables = {
         v: [np.repeat(x[None], n, axis=0) for x in parts_of(network, v)] for v in network.variables
     }
-    prevalences: dict[str, FloatArray] = {}
-    ratios: dict[str, list[FloatArray]] = {}
-    for v, d in network.distributions.items():
-        if isinstance(d, OddsRatio):
-            prevalences[v] = np.repeat(d.prevalence[None], n, axis=0)
-            ratios[v] = [np.repeat(x[None], n, axis=0) for x in d.odds_ratios]
+    solved = {v: d for v, d in network.distributions.items() if isinstance(d, OddsRatio)}
+    prevalences = {v: np.repeat(d.prevalence[None], n, axis=0) for v, d in solved.items()}
+    ratios = {v: [np.repeat(x[None], n, axis=0) for x in d.odds_ratios] for v, d in solved.items()}
     for p in model.document.parameters:
         rows = rows_of(network, p)
         if rows is not None:
@@ -208,8 +158,7 @@ def draw_parameters(model: DiagnosticModel, n: int = 1000, seed: int = 0) -> Dra
                     base, p.spread, n, generator
                 )
             continue
-        d = network.distributions[p.variable]
-        assert isinstance(d, OddsRatio)
+        d = solved[p.variable]
         stratum = prevalence_index(network, p)
         if stratum is not None:
             base = d.prevalence[stratum]
@@ -218,7 +167,8 @@ def draw_parameters(model: DiagnosticModel, n: int = 1000, seed: int = 0) -> Dra
             i = d.risk_factors.index(p.key[0])
             ratios[p.variable][i] = _drawn_ratio(d.odds_ratios[i], p.spread, n, generator)
     for v, drawn in prevalences.items():
-        tables[v] = [odds_ratio_tables(network, v, drawn, ratios[v])]
+        by = solved[v].by is not None
+        tables[v] = [odds_ratio_tables(drawn, ratios[v], by, network.parent_joint(v))]
     return Draws(n, seed, tables)
 
 

@@ -295,7 +295,7 @@ class StratifiedCounts:
     def held(self, unknown: tuple[bool, ...]) -> tuple[str, ...]:
         """What is held for rows that do not know the `unknown` ones of `by`."""
         if unknown not in self._held:
-            mixed = mixture_pays(self.network, self.by, unknown, self.order)
+            mixed = mixture_pays(self.network, self.observed, self.by, unknown, self.order)
             self._held[unknown] = tuple(
                 v for v, u in zip(self.by, unknown, strict=True) if mixed or not u
             )

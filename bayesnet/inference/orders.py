@@ -90,7 +90,8 @@ def climbed_order(compiler: Compiler, found: Elimination, steps: int, seed: int)
 
 
 def counted_multiplications(
-    network: Network, given: Iterable[str] = (), order: Sequence[str] | None = None
+    network: Network, evidence_on: Iterable[str] | None = None, given: Iterable[str] = (),
+    order: Sequence[str] | None = None,
 ) -> float:
     """Multiplications of both passes of the program that holds the variables `given`.
 
@@ -98,7 +99,9 @@ def counted_multiplications(
     program that `compile_program` would refuse.
     """
     held = dict.fromkeys(given, 0)
-    compiler = Compiler(network, tuple(network.variables), frozenset(), given=held)
+    seen = set(network.variables if evidence_on is None else evidence_on) | held.keys()
+    slots = tuple(v for v in network.variables if v in seen)
+    compiler = Compiler(network, slots, frozenset(), given=held)
     found = given_order(compiler, order) or searched_order(compiler, 8, 0, LARGEST_PROGRAM)
     return compiler.cost(found.order) if found.entries <= LARGEST_PROGRAM else math.inf
 

@@ -298,7 +298,9 @@ class Strata:
         if self.free:
             return True
         if unknown not in self._mixed:
-            self._mixed[unknown] = mixture_pays(self.network, self.by, unknown, self.order)
+            self._mixed[unknown] = mixture_pays(
+                self.network, self.evidence_on, self.by, unknown, self.order
+            )
         return self._mixed[unknown]
 
     def _parts(
@@ -434,14 +436,15 @@ def _length(rows: Rows) -> int:
 
 
 def mixture_pays(
-    network: Network, by: Sequence[str], unknown: Sequence[bool], order: Sequence[str] | None
+    network: Network, evidence_on: Iterable[str] | None, by: Sequence[str], unknown: Sequence[bool],
+    order: Sequence[str] | None,
 ) -> bool:
     """Whether programs for all states of the `unknown` ones of `by` cost less than one for them open."""
     known = [v for v, u in zip(by, unknown, strict=True) if not u]
     states = math.prod(len(network[v]) for v in by if v not in known)
     return states == 1 or (
-        states * counted_multiplications(network, by, order)
-        <= DEARER * counted_multiplications(network, known, order)
+        states * counted_multiplications(network, evidence_on, by, order)
+        <= DEARER * counted_multiplications(network, evidence_on, known, order)
     )
 
 

@@ -12,7 +12,7 @@ from bayesnet.cohort.encode import Encoded, encode
 from bayesnet.cohort.frame import opened
 from bayesnet.cohort.mapping import ColumnMapping, default_mapping
 from bayesnet.errors import CohortError, Problem, did_you_mean
-from bayesnet.inference.counts import EncodedRows, StratifiedCounts, expected_counts
+from bayesnet.inference.counts import EncodedRows, expected_counts
 from bayesnet.network import Network
 from bayesnet.network.factor import FloatArray
 
@@ -95,11 +95,8 @@ def log_probability(model: Model, data: Any, mapping: ColumnMapping | None = Non
     Nothing is taken for granted of the outcome. Minus infinity for impossible rows.
     """
     rows, _ = encode_frame(model.network, data, None, mapping)
-    plan = StratifiedCounts(
-        model.network, rows.variables, (), model.strata.order, model.strata.by
-    )
     merged, where = rows.distinct()
-    return expected_counts(plan, merged).log_evidence[where]
+    return expected_counts(model.row_plan(rows.variables), merged).log_evidence[where]
 
 
 def _people(

@@ -388,9 +388,9 @@ class OddsRatioLocal(Local):
         a = self.intercepts.copy()
         a[self._used] = x[len(slopes) :]
         if len(slopes):
-            for s in np.flatnonzero(self.held):
-                log_odds = self.fixed + np.einsum("g,gck->ck", slopes, self.design)
-                a[s] = solve_intercepts(log_odds, self.mix[s], self.base.prevalence[s])
+            log_odds = self.fixed + np.einsum("g,gck->ck", slopes, self.design)
+            held = self.held
+            a[held] = solve_intercepts(log_odds, self.mix[held], self.base.prevalence[held])
         return a, slopes
 
     def _objective(self, x: FloatArray, n: FloatArray) -> tuple[float, FloatArray]:
@@ -537,9 +537,7 @@ def _odds_ratio(
     made = np.array(design).reshape(len(design), flat.shape[0], states)
     beginning = np.array(slopes)
     log_odds = flat + np.einsum("g,gck->ck", beginning, made)
-    intercepts = np.stack(
-        [solve_intercepts(log_odds, mix[s], d.prevalence[s]) for s in range(strata)]
-    )
+    intercepts = solve_intercepts(log_odds, mix, d.prevalence)
     return OddsRatioLocal(
         d, (*sizes, states), made, tuple(where), flat, intercepts, beginning, beginning,
         np.array(precision), mix, prior, held,

@@ -171,9 +171,7 @@ class Network:
                         if u in upstream
                     ],
                 )
-                tables[v] = odds_ratio_table(
-                    distribution, self.sizes(distribution.parents), joint
-                )
+                tables[v] = odds_ratio_table(distribution, joint)
         return tables
 
     def _table(self, variable: str, solved: Mapping[str, FloatArray]) -> FloatArray:
@@ -244,10 +242,18 @@ class Network:
 
     def factors_of(self, variable: str) -> tuple[Factor, ...]:
         """The small exact factors of P(variable | parents)."""
-        distribution = self.distributions[variable]
-        if isinstance(distribution, OddsRatio):
-            return (Factor((*distribution.parents, variable), self.table(variable)),)
-        return distribution.factors(variable, self.sizes(distribution.parents))
+        if variable not in self._factors:
+            distribution = self.distributions[variable]
+            self._factors[variable] = (
+                (Factor((*distribution.parents, variable), self.table(variable)),)
+                if isinstance(distribution, OddsRatio)
+                else distribution.factors(variable, self.sizes(distribution.parents))
+            )
+        return self._factors[variable]
+
+    @cached_property
+    def _factors(self) -> dict[str, tuple[Factor, ...]]:
+        return {}
 
     def kind(self, variable: str) -> str:
         """The word that model files use for how `variable` depends on its parents."""

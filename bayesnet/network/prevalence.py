@@ -6,11 +6,19 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
+import numpy.typing as npt
 
 from bayesnet.network.distributions import OddsRatio
 from bayesnet.network.factor import Factor, FloatArray
 
-__all__ = ["joint_of", "odds_ratio_table", "solve_intercepts"]
+__all__ = ["joint_of", "odds_ratio_table", "odds_ratio_tables", "solve_intercepts"]
+
+IndexArray = npt.NDArray[np.intp]
+
+#: Newton steps for one set of intercepts; some six are taken.
+MOST_STEPS = 100
+#: Entries of the tables that are solved at once: what stays in a processor's cache.
+MOST_ENTRIES = 1 << 15
 
 
 def joint_of(targets: Sequence[str], factors: Sequence[Factor]) -> FloatArray:
@@ -52,91 +60,148 @@ def _product(factors: Sequence[Factor], scope: Sequence[str]) -> FloatArray:
 
 
 def solve_intercepts(log_odds: FloatArray, weights: FloatArray, prevalence: FloatArray) -> FloatArray:
-    """Intercepts `a` with `sum_x w(x) softmax(a + log_odds(x)) = prevalence`.
+    """Intercepts `a` with `sum_x w(x) softmax(a + log_odds(x)) = prevalence`, for many problems.
 
     The left side is the gradient of the convex function `sum_x w(x) logsumexp(a + log_odds(x))`, so
-    damped Newton steps find the one solution.
+    damped Newton steps find the one solution (Boyd & Vandenberghe 2004, section 9.5).
 
     Parameters
     ----------
     log_odds : ndarray
-        Shape `(configurations, states)`; the first column is zero.
+        Shape `(problems, configurations, states)`, or without the first axis where all problems share
+        it; the first column is zero.
     weights : ndarray
-        Shape `(configurations,)`, summing to one.
+        Shape `(problems, configurations)`, each row summing to one.
     prevalence : ndarray
-        Shape `(states,)`, summing to one. States of prevalence zero get intercept minus infinity.
+        Shape `(problems, states)`, each row summing to one. States of prevalence zero get intercept
+        minus infinity.
 
     Returns
     -------
     ndarray
-        Shape `(states,)`; the first entry is zero.
+        Shape `(problems, states)`; the first column is zero.
     """
-    intercepts = np.full(len(prevalence), -np.inf)
-    used = np.flatnonzero(prevalence > 0)
-    offsets, goal = log_odds[:, used], prevalence[used]
-    a = np.log(goal) - np.log(goal[0])
-    a -= np.log(np.maximum(weights @ np.exp(offsets), 1e-300))
-
-    def gap(a: FloatArray) -> tuple[FloatArray, FloatArray, float]:
-        z = a + offsets
-        top = z.max(axis=1, keepdims=True)
-        e = np.exp(z - top)
-        total = e.sum(axis=1, keepdims=True)
-        p = e / total
-        value = float(weights @ (top + np.log(total))[:, 0] - goal @ a)
-        return weights @ p - goal, p, value
-
-    grad, p, value = gap(a)
-    for _ in range(200):
-        if np.abs(grad[1:] / goal[1:]).max(initial=0.0) < 1e-14:
-            break
-        hessian = np.diag(weights @ p) - (p * weights[:, None]).T @ p
-        try:
-            step = np.linalg.solve(hessian[1:, 1:], grad[1:])
-        except np.linalg.LinAlgError:
-            step = grad[1:] / np.diag(hessian)[1:]
-        size, last = 1.0, value
-        for _ in range(40):
-            trial = a.copy()
-            trial[1:] -= size * step
-            grad_t, p_t, value_t = gap(trial)
-            if value_t <= last + 1e-15 * abs(last):
-                break
-            size /= 2
-        if np.array_equal(trial, a):
-            break
-        a, grad, p, value = trial, grad_t, p_t, value_t
-    intercepts[used] = a - a[0]
+    intercepts = np.full(prevalence.shape, -np.inf)
+    shared = log_odds.ndim == 2
+    for used in np.unique(prevalence > 0, axis=0):
+        alike = np.flatnonzero(((prevalence > 0) == used).all(axis=1))
+        step = max(1, MOST_ENTRIES // (weights.shape[1] * int(used.sum())))
+        for first in range(0, len(alike), step):
+            at = alike[first : first + step]
+            offsets = log_odds[None] if shared else log_odds[at]
+            intercepts[np.ix_(at, used)] = _solved(
+                np.ascontiguousarray(np.moveaxis(offsets[..., used], -1, 0)),
+                weights[at], prevalence[np.ix_(at, used)].T,
+            ).T
     return intercepts
 
 
-def odds_ratio_table(
-    distribution: OddsRatio, parent_sizes: Sequence[int], parent_joint: FloatArray
+def _solved(offsets: FloatArray, weights: FloatArray, goal: FloatArray) -> FloatArray:
+    """Intercepts `(states, problems)` for `offsets` `(states, problems or 1, configurations)`."""
+    shared = offsets.shape[1] == 1
+
+    def gap(a: FloatArray, rows: IndexArray) -> tuple[FloatArray, FloatArray, FloatArray]:
+        z = a[:, :, None] + (offsets if shared else offsets[:, rows])
+        top = z.max(axis=0)
+        p = np.exp(z - top)
+        total = p.sum(axis=0)
+        p /= total
+        found = np.einsum("snc,nc->sn", p, weights[rows])
+        value = np.einsum("nc,nc->n", weights[rows], top + np.log(total))
+        return found - goal[:, rows], p, value - (goal[:, rows] * a).sum(axis=0)
+
+    solved = np.log(goal) - np.log(goal[0])
+    solved -= np.log(np.maximum((np.exp(offsets) * weights).sum(axis=-1), 1e-300))
+    open_ = np.arange(goal.shape[1])
+    a, last = solved.copy(), np.full(len(open_), np.inf)
+    grad, p, value = gap(a, open_)
+    for _ in range(MOST_STEPS):
+        error = np.abs(grad / goal[:, open_]).max(axis=0)
+        done = (error < 1e-14) | ((error < 1e-9) & (error > last / 2))
+        solved[:, open_[done]] = a[:, done]
+        open_, last = open_[~done], error[~done]
+        if not len(open_):
+            break
+        a, grad, p, value = a[:, ~done], grad[:, ~done], p[:, ~done], value[~done]
+        free = p[1:]
+        hessian = -np.einsum("snc,tnc,nc->nst", free, free, weights[open_], optimize=len(free) > 1)
+        inner = np.arange(len(free))
+        hessian[:, inner, inner] += np.einsum("snc,nc->ns", free, weights[open_])
+        try:
+            step = np.linalg.solve(hessian, grad[1:].T[..., None])[..., 0].T
+        except np.linalg.LinAlgError:
+            step = grad[1:] / np.maximum(hessian[:, inner, inner].T, 1e-300)
+        size = np.ones(len(open_))
+        for _ in range(40):
+            trial = a.copy()
+            trial[1:] -= size * step
+            found = gap(trial, open_)
+            worse = found[2] > value + 1e-13 * np.maximum(np.abs(value), 1)
+            if not worse.any():
+                break
+            size[worse] /= 2
+        a, (grad, p, value) = trial, found
+    else:
+        solved[:, open_] = a
+    intercepts: FloatArray = solved - solved[0]
+    return intercepts
+
+
+def odds_ratio_tables(
+    prevalences: FloatArray, ratios: Sequence[FloatArray], by: bool, parent_joint: FloatArray
 ) -> FloatArray:
-    """The full table of `distribution`, shape `(*parent_sizes, child size)`.
+    """The full tables of an odds-ratio distribution for many sets of its numbers.
 
     Parameters
     ----------
-    parent_sizes : sequence of int
-        Sizes of `distribution.parents`.
+    prevalences : ndarray
+        Shape `(sets, strata, child size)`.
+    ratios : sequence of ndarray
+        One a risk factor, shape `(sets, parent size, child size)`.
+    by : bool
+        Whether the first parent is the one by whose states the prevalence is given.
+    parent_joint : ndarray
+        P(parents), one axis a parent; the same for all sets.
+
+    Returns
+    -------
+    ndarray
+        Shape `(sets, *parent sizes, child size)`.
+    """
+    n, strata, states = prevalences.shape
+    sizes = parent_joint.shape[1:] if by else parent_joint.shape
+    log_odds = np.zeros((n, *sizes, states))
+    for i, ratio in enumerate(ratios):
+        axes = [n] + [1] * i + [sizes[i]] + [1] * (len(sizes) - i - 1) + [states]
+        log_odds = log_odds + np.log(ratio).reshape(axes)
+    flat = log_odds.reshape(n, -1, states)
+    joint = parent_joint.reshape(strata, -1)
+    # A stratum that never occurs still needs a row; any weights will do.
+    mass = joint.sum(axis=1, keepdims=True)
+    weights = np.where(mass > 0, joint / np.where(mass > 0, mass, 1), 1 / joint.shape[1])
+    if n == 1:
+        a = solve_intercepts(flat[0], weights, prevalences[0])[None]
+    else:
+        every = [np.broadcast_to(w, (n, len(w))) for w in weights]
+        a = np.stack(
+            [solve_intercepts(flat, w, prevalences[:, s]) for s, w in enumerate(every)], axis=1
+        )
+    z = a[:, :, None] + flat[:, None]
+    e = np.exp(z - z.max(axis=-1, keepdims=True))
+    table: FloatArray = e / e.sum(axis=-1, keepdims=True)
+    return table.reshape(n, *parent_joint.shape, states)
+
+
+def odds_ratio_table(distribution: OddsRatio, parent_joint: FloatArray) -> FloatArray:
+    """The full table of `distribution`, shape `(*parent sizes, child size)`.
+
+    Parameters
+    ----------
     parent_joint : ndarray
         P(parents), one axis a parent.
     """
-    child_size = distribution.prevalence.shape[1]
-    strata = parent_sizes[0] if distribution.by is not None else 1
-    sizes = list(parent_sizes[1:] if distribution.by is not None else parent_sizes)
-    log_odds = np.zeros((*sizes, child_size))
-    for i, ratio in enumerate(distribution.odds_ratios):
-        axes = [1] * i + [sizes[i]] + [1] * (len(sizes) - i - 1) + [child_size]
-        log_odds = log_odds + np.log(ratio).reshape(axes)
-    flat = log_odds.reshape(-1, child_size)
-    joint = parent_joint.reshape(strata, -1)
-    table = np.empty((strata, flat.shape[0], child_size))
-    for s in range(strata):
-        mass = joint[s].sum()
-        # A stratum that never occurs still needs a row; any weights will do.
-        weights = joint[s] / mass if mass > 0 else np.full(joint.shape[1], 1 / joint.shape[1])
-        z = solve_intercepts(flat, weights, distribution.prevalence[s]) + flat
-        e = np.exp(z - z.max(axis=1, keepdims=True))
-        table[s] = e / e.sum(axis=1, keepdims=True)
-    return table.reshape(*parent_sizes, child_size)
+    ratios = [r[None] for r in distribution.odds_ratios]
+    table: FloatArray = odds_ratio_tables(
+        distribution.prevalence[None], ratios, distribution.by is not None, parent_joint
+    )[0]
+    return table

@@ -90,7 +90,9 @@ def recalibrate(
         if isinstance(d, OddsRatio) and v not in moving and network.ancestors([v]).intersection(moving)
     ]
     observed = list(dict.fromkeys([*vectors, *moving]))
-    program = compile_program(network, observed, free=[*moving, *below])
+    program = compile_program(
+        network, observed, free=[*moving, *below], order=model.strata.order
+    )
     row = stack_rows(program, [vectors])
 
     def at(shifts: FloatArray) -> Network:
@@ -125,16 +127,19 @@ def recalibrate(
     for _ in range(100):
         if np.abs(gap).max() < 1e-11:
             break
-        moved = gaps([point + STEP * e for e in np.eye(size)] + [point - STEP * e for e in np.eye(size)])
-        slope = ((moved[:size] - moved[size:]) / (2 * STEP)).T
+        slope = ((gaps([point + STEP * e for e in np.eye(size)]) - gap) / STEP).T
         step = -np.linalg.lstsq(slope, gap, rcond=1e-12)[0]
         step *= min(1.0, 4.0 / max(np.abs(step).max(), 1e-300))
-        scales = 0.5 ** np.arange(12)
-        tried = np.array([np.clip(point + a * step, -FARTHEST, FARTHEST) for a in scales])
-        reached = gaps(list(tried))
-        errors = np.abs(reached).sum(axis=1)
-        best = int(np.nanargmin(errors))
-        if not errors[best] < np.abs(gap).sum() * (1 - 1e-12):
+        now = np.abs(gap).sum()
+        # The whole step is nearly always good; shorter ones are looked at where it is not.
+        for scales in ([1.0], 0.5 ** np.arange(12)):
+            tried = [np.clip(point + a * step, -FARTHEST, FARTHEST) for a in scales]
+            reached = gaps(tried)
+            errors = np.abs(reached).sum(axis=1)
+            best = int(np.argmin(np.where(np.isnan(errors), np.inf, errors)))
+            if errors[best] < now / 2:
+                break
+        if not errors[best] < now * (1 - 1e-12):
             break
         point, gap = tried[best], reached[best]
     if np.abs(gap).max() > 1e-6:

@@ -33,17 +33,26 @@ def joint_of(targets: Sequence[str], factors: Sequence[Factor]) -> FloatArray:
     """
     pending = list(factors)
     sizes = {v: n for f in pending for v, n in zip(f.scope, f.values.shape, strict=True)}
-    others = [v for v in sizes if v not in targets]
+    met: dict[str, set[str]] = {v: set() for v in sizes}
+    for f in pending:
+        for v in f.scope:
+            met[v].update(f.scope)
 
-    def neighbours(v: str) -> tuple[str, ...]:
-        return tuple(dict.fromkeys(u for f in pending if v in f.scope for u in f.scope if u != v))
+    def made(v: str) -> int:
+        return math.prod(sizes[u] for u in met[v] if u != v)
 
-    while others:
-        v = min(others, key=lambda u: math.prod(sizes[w] for w in neighbours(u)))
-        others.remove(v)
-        scope = neighbours(v)
-        summed = _product([f for f in pending if v in f.scope], scope)
-        pending = [f for f in pending if v not in f.scope] + [Factor(scope, summed)]
+    entries = {v: made(v) for v in sizes if v not in targets}
+    while entries:
+        v = min(entries, key=entries.__getitem__)
+        del entries[v]
+        taken = [f for f in pending if v in f.scope]
+        scope = tuple(dict.fromkeys(u for f in taken for u in f.scope if u != v))
+        pending = [f for f in pending if v not in f.scope] + [Factor(scope, _product(taken, scope))]
+        for u in scope:
+            met[u].update(scope)
+            met[u].discard(v)
+            if u in entries:
+                entries[u] = made(u)
     return _product(pending, targets)
 
 

@@ -689,7 +689,9 @@ class DiagnosticModel(Model):
         assert self.outcome is not None
         distribution = self.network.distributions[self.outcome]
         assert isinstance(distribution, NoisyMax)
-        return Model(self.network.replace({self.outcome: without_link(distribution, cause)}))
+        cut = Model(self.network.replace({self.outcome: without_link(distribution, cause)}))
+        cut.strata = Strata(cut.network, self.strata.by, self.strata.order)
+        return cut
 
     def __repr__(self) -> str:
         return f"<DiagnosticModel {self.name} {self.version}: {len(self.network)} variables>"

@@ -272,6 +272,8 @@ def test_independence_tests_find_what_is_wrong_and_nothing_else():
 
 def test_data_of_the_network_itself_deny_almost_nothing(model):
     frame = model.simulate(6000, seed=9, given={"pt_failure": True})
+    # Every other column: a quarter of the pairs.
+    frame = frame[[v for i, v in enumerate(frame) if i % 2 == 0 or v == "pt_failure"]]
     for data in (frame, frame.drop(columns=["pt_failure"])):
         found = model.independence_tests(data)
         assert len(found) > 100

@@ -140,12 +140,12 @@ def _range(p: float, spread: Any) -> tuple[float, float]:
     """95 % range of a probability."""
     if isinstance(spread, tuple):
         return max(spread[0], 0.0), min(spread[1], 1.0)
-    from scipy.stats import beta
+    from scipy.special import betaincinv
 
     size = WIDE if spread is None else float(spread)
     if not 0 < p < 1:
         return p, p
-    low, high = beta.ppf([0.025, 0.975], size * p, size * (1 - p))
+    low, high = betaincinv(size * p, size * (1 - p), [0.025, 0.975])
     return float(low), float(high)
 
 

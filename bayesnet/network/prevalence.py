@@ -188,14 +188,11 @@ def odds_ratio_tables(
     # A stratum that never occurs still needs a row; any weights will do.
     mass = joint.sum(axis=1, keepdims=True)
     weights = np.where(mass > 0, joint / np.where(mass > 0, mass, 1), 1 / joint.shape[1])
-    if n == 1:
-        a = solve_intercepts(flat[0], weights, prevalences[0])[None]
-    else:
-        every = [np.broadcast_to(w, (n, len(w))) for w in weights]
-        a = np.stack(
-            [solve_intercepts(flat, w, prevalences[:, s]) for s, w in enumerate(every)], axis=1
-        )
-    z = a[:, :, None] + flat[:, None]
+    a = solve_intercepts(
+        flat[0] if n == 1 else np.repeat(flat, strata, axis=0), np.tile(weights, (n, 1)),
+        prevalences.reshape(-1, states),
+    )
+    z = a.reshape(n, strata, 1, states) + flat[:, None]
     e = np.exp(z - z.max(axis=-1, keepdims=True))
     table: FloatArray = e / e.sum(axis=-1, keepdims=True)
     return table.reshape(n, *parent_joint.shape, states)

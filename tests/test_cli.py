@@ -280,10 +280,11 @@ def test_ids_are_never_cut(model, columns, terminal):
         if terminal:
             assert args or max(map(len, plain.splitlines())) <= columns
 
-def test_cases_are_listed():
+def test_cases_are_listed(model):
     listed = json.loads(run("cases", "--json").stdout)
     assert len(listed) == 62
     text = " ".join(run("cases", columns=80).stdout.split())
     for c in listed:
-        assert f"{c['id']} {', '.join(c['true_causes'])}, {c['urgency']}" in text
+        causes = ", ".join(model.network[v].name for v in c["true_causes"])
+        assert f"{c['id']} {causes} ({c['urgency']})" in text
         assert c["summary"].split()[-1] in text

@@ -372,10 +372,12 @@ def list_cases(
     """List the published cases that ship with the package."""
     from rich.padding import Padding
 
+    import bayesnet
     from bayesnet.validation import shipped_cases
 
     with clear_errors():
-        cases = shipped_cases(which=which)
+        model = bayesnet.load()
+        cases = shipped_cases(model, which=which)
     if as_json:
         print_json([
             {"id": c.id, "true_causes": list(c.true_causes), "urgency": c.urgency,
@@ -384,6 +386,6 @@ def list_cases(
         return
     out = console()
     for c in cases:
-        causes = ", ".join(c.true_causes)
-        out.print(f"[bold]{escape(c.id)}[/]  {causes}, {c.urgency}", highlight=False)
+        causes = ", ".join(model.network[v].name for v in c.true_causes)
+        out.print(f"[bold]{escape(c.id)}[/]  {escape(causes)} ({c.urgency})", highlight=False)
         out.print(Padding(escape(c.summary), (0, 0, 0, 4)), highlight=False)

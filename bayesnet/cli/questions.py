@@ -379,14 +379,15 @@ def whatif(
             "then ": lambda r: percent(r.necessity_then),
         }, top)
     if forced is not None:
-        _shown(forced, "With the cause forced (its effects left open)", {
+        _shown(forced[forced["change"] != 0], "With the cause forced (its effects left open)", {
             "variable": lambda r: escape(network[r.variable].name),
             "probability": lambda r: percent(r.probability),
             "then": lambda r: percent(r.probability_then),
         }, top)
     _footer(
         diagnosis,
-        "Forced: as if somebody had changed it, which says nothing of why it was there; findings that it "
+        "Forced: as if somebody had changed it, which says nothing of why it was there; causes that it does not "
+        "act on stay as they are. Findings that it "
         "brings about are left out on both sides, so that 'probability' need not be that of diagnose. Whether "
         "therapy would have succeeded in this very person: attribute --without." if forced is not None else "",
     )

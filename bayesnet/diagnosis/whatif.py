@@ -14,7 +14,7 @@ import numpy as np
 
 from bayesnet.diagnosis.naming import cause_id
 from bayesnet.errors import EvidenceError, Problem
-from bayesnet.inference import likelihood_of, likelihoods_of, stack_rows
+from bayesnet.inference import Marginals, likelihood_of, likelihoods_of, stack_rows
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -43,7 +43,8 @@ def forced(diagnosis: Diagnosis, causes: Mapping[str, Any]) -> pd.DataFrame:
     """Probability of every cause, and that PT fails, if `causes` were forced into states.
 
     What was observed of this person is kept for everything that the forced causes do not act on,
-    directly or not; findings and outcome below them are left open, since they would change.
+    directly or not; findings and outcome below them are left open, since they would change. What
+    they do not act on stays as it is: its change is 0.
 
     Raises
     ------
@@ -83,11 +84,12 @@ def forced(diagnosis: Diagnosis, causes: Mapping[str, Any]) -> pd.DataFrame:
     cut = model.cut_strata(given)
     found = cut.run(stack_rows(cut, [{**kept, **given}]), targets)
     base = model.run([kept], targets)
+
+    def present(answer: Marginals, v: str) -> float:
+        return float(answer.posteriors[v][0, 1:].sum())
+
     frame = pd.DataFrame(
-        [
-            [v, float(base.posteriors[v][0, 1:].sum()), float(found.posteriors[v][0, 1:].sum())]
-            for v in targets
-        ],
+        [[v, present(base, v), present(found if v in below else base, v)] for v in targets],
         columns=["variable", "probability", "probability_then"],
     )
     frame["change"] = frame["probability_then"] - frame["probability"]

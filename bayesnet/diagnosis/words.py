@@ -21,7 +21,7 @@ __all__ = [
 #: Titles of the families of causes, in the order in which they are shown.
 FAMILIES = {
     "underlying": "Underlying disease", "structural": "Structural damage",
-    "psychosocial": "The person", "programme": "Programme and daily life", "fallback": "Fallback",
+    "psychosocial": "The person", "programme": "Programme and daily life", "fallback": "No specific source",
 }
 #: Titles of the groups in which causes are ranked.
 GROUPS = {"diagnoses": "Diagnoses", "contributors": "Person and programme"}

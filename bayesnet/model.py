@@ -642,10 +642,10 @@ class DiagnosticModel(Model):
                 v: Table(d.parents, network.table(v))
                 for v, d in network.distributions.items() if isinstance(d, OddsRatio)
             }
-            # Cutting arcs adds no fill-in: the model's own elimination order stays good.
+            # Cutting arcs adds no fill-in: the model's own orders stay good.
             self._cut_strata[cut] = Strata(
                 network.replace(solved | even), self.strata.by,
-                self.strata.order or self.program.order,
+                self.strata.order or self.program.order, shortcuts=self.strata.shortcuts,
             )
         return self._cut_strata[cut]
 
@@ -690,7 +690,9 @@ class DiagnosticModel(Model):
         distribution = self.network.distributions[self.outcome]
         assert isinstance(distribution, NoisyMax)
         cut = Model(self.network.replace({self.outcome: without_link(distribution, cause)}))
-        cut.strata = Strata(cut.network, self.strata.by, self.strata.order)
+        cut.strata = Strata(
+            cut.network, self.strata.by, self.strata.order, shortcuts=self.strata.shortcuts
+        )
         return cut
 
     def __repr__(self) -> str:

@@ -653,8 +653,10 @@ def test_forcing_is_not_observing(small, oracle):
     assert seen != pytest.approx(fear, rel=1e-3)
     # What the force does not act on keeps its probability to the last bit.
     moved = result.do(missed="present").set_index("variable")["change"] != 0
-    assert moved["missed"] and moved["failed"]
-    assert not moved["slip"] and not moved["fear"]
+    assert moved["missed"]
+    assert moved["failed"]
+    assert not moved["slip"]
+    assert not moved["fear"]
     # No arc leads into slip: forcing it is observing it, also for the cause it is a risk factor of.
     for v in ("narrow", "failed"):
         then = result.do(slip="high").set_index("variable")["probability_then"][v]

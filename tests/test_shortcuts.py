@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -218,6 +219,32 @@ def test_the_shortcuts_of_the_model_are_used_and_exact():
     np.testing.assert_allclose(got.log_evidence, expected.log_evidence, rtol=1e-12)
     for c in model.causes:
         np.testing.assert_allclose(got.posteriors[c], expected.posteriors[c], rtol=0, atol=1e-12)
+
+
+def test_other_worlds_take_the_shortcuts_too():
+    """Attribution, forced causes and removed links, beside a model that has no shortcuts."""
+    model, plain = load("pt_failure"), load("pt_failure")
+    plain.strata = Strata(plain.network, plain.strata.by, plain.strata.order)
+    findings = {
+        "age": 61, "night_pain": True, "leg_pain": "below_knee", "fever": False, "groin_pain": False,
+        "morning_stiffness": "none", "straight_leg_raise": True, "bladder_changes": "none",
+    }
+    short, whole = model.diagnose(findings), plain.diagnose(findings)
+    assert model.twin.strata.shortcuts
+    assert not plain.twin.strata.shortcuts
+    tables = [
+        [d.attribution.table, d.do(kinesiophobia="absent", spinal_stenosis="severe")]
+        for d in (short, whole)
+    ]
+    for got, expected in zip(*tables, strict=True):
+        key = got.columns[0]
+        pd.testing.assert_frame_equal(
+            got.set_index(key), expected.set_index(key).loc[got[key]], check_exact=False, rtol=0, atol=1e-12
+        )
+    certain = {**findings, "disc_herniation": "present"}
+    assert model.diagnose(certain)["disc_herniation"].necessity == pytest.approx(
+        plain.diagnose(certain)["disc_herniation"].necessity, abs=1e-12
+    )
 
 
 def test_what_cannot_be_taken_apart_or_asked_is_refused():

@@ -30,7 +30,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bayesnet.diagnosis.necessity import outcome_links
-from bayesnet.inference import Marginals, Strata, stack_rows
+from bayesnet.inference import Marginals, Shortcut, Strata, stack_rows
 from bayesnet.network import Network, NoisyMax, OddsRatio, Table, Variable
 from bayesnet.network.factor import FloatArray
 
@@ -173,7 +173,7 @@ def _protects(network: Network, variable: str) -> bool:
 def twin_network(
     network: Network, outcome: str, causes: tuple[str, ...], strata: Strata | None = None
 ) -> TwinNetwork:
-    """Build the twin of `network`; with the groups and the elimination order of its `strata`.
+    """Build the twin of `network`; with the groups, elimination order and shortcuts of its `strata`.
 
     Raises
     ------
@@ -215,11 +215,12 @@ def twin_network(
             held[..., 0] = 1 - held[..., 1]
             add(f"held:{c}", ("no", "yes"), (at, f"mend:{c}"), held)
     twin = Network(variables, distributions, f"{network.name} twin")
-    by = () if strata is None else strata.by
-    order = None if strata is None or strata.order is None else _twin_order(strata.order, twin)
+    known = strata or Strata(network)
+    order = None if known.order is None else _twin_order(known.order, twin)
+    shortcuts = tuple(Shortcut(s.without, _twin_order(s.order, twin)) for s in known.shortcuts)
     return TwinNetwork(
-        twin, Strata(twin, by, order), outcome, players, links, float(distribution.leak[1]),
-        forced, responding,
+        twin, Strata(twin, known.by, order, shortcuts=shortcuts), outcome, players, links,
+        float(distribution.leak[1]), forced, responding,
     )
 
 

@@ -34,6 +34,8 @@ Joined = tuple[FloatArray, FloatArray]
 
 #: Loading the kernels costs about as much as this many multiplications in NumPy.
 WORK_BEFORE_KERNELS = 2e7
+#: A step of a program takes NumPy as long as this many multiplications, however small it is.
+WORK_OF_A_STEP = 400.0
 #: So many patients that fill no tile run one by one: a tile takes twice as long as one patient.
 ALONE = 2
 #: Bytes.
@@ -216,7 +218,7 @@ def _use_kernels(backend: Backend, program: Program, patients: int) -> bool:
     global _work_done  # noqa: PLW0603
     if backend != "auto":
         return backend == "kernels"
-    _work_done += 3.0 * program.multiplications * patients
+    _work_done += 3.0 * program.multiplications * patients + WORK_OF_A_STEP * len(program.steps)
     return _kernels_loaded or _work_done > WORK_BEFORE_KERNELS
 
 

@@ -20,6 +20,7 @@ from bayesnet.diagnosis.information import next_findings
 from bayesnet.diagnosis.interview import Interview
 from bayesnet.diagnosis.pathways import (
     LEVELS,
+    Pathways,
     decide,
     levels_by_benefit,
     read_pathways,
@@ -361,6 +362,36 @@ def test_the_expected_answers_and_what_follows_from_them_one_patient_each(model,
         assert found[v].probabilities == pytest.approx(expected, rel=1e-9)
         after = sum(p * bits({**known, v: s}) for s, p in expected.items() if p > 0)
         assert found[v].information == pytest.approx(bits(known) - after, abs=1e-11)
+
+
+def test_the_same_decision_is_triage_and_first_action_after_every_answer(model):
+    """Against one diagnosis an answer; a rule may fire on an answer that changes no probability much."""
+    known = {"age": 45, "sex": "female"}
+    result = model.diagnose(known)
+    found = {f.finding: f for f in next_findings(result)}
+    for v in ("saddle_numbness", "pulsatile_abdominal_mass", "leg_weakness", "fever", "lumbar_mri_canal"):
+        same = 0.0
+        for state, p in found[v].probabilities.items():
+            then = model.diagnose({**known, v: state})
+            kept = then.triage.level == result.triage.level
+            same += p * (kept and then.actions["action"][0] == result.actions["action"][0])
+        assert found[v].same_decision == pytest.approx(same, abs=1e-12)
+    assert found["saddle_numbness"].same_decision < 0.95
+
+
+def test_an_action_that_a_slower_one_outdoes_does_not_lead(small):
+    """The first action is as urgent as triage says by benefit."""
+    actions = {
+        "today": {"label": "Today", "urgency": "emergency", "for": {"cauda": 100}, "cost": 3, "expert": "x"},
+        "soon": {"label": "Soon", "urgency": "urgent", "for": {"cauda": 95}, "cost": 1, "expert": "x"},
+    }
+    pathways = Pathways.model_validate({"unit": "days", "burdens": {}, "actions": actions})
+    result = small.diagnose({"sex": "male"})
+    first, second = decide(result, pathways)
+    assert first.worthwhile
+    assert second.worthwhile
+    assert (first.action, second.action) == ("soon", "today")
+    assert triage(result, pathways).level == "urgent"
 
 
 def test_findings_that_gain_nothing_stay_in_the_order_of_the_model(model):

@@ -24,9 +24,17 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 
 from bayesnet.diagnosis.naming import cause_ids
-from bayesnet.diagnosis.pathways import LEVELS, Pathways, gain_matrix
+from bayesnet.diagnosis.pathways import (
+    LEVELS,
+    Pathways,
+    fires,
+    gain_matrix,
+    leading_actions,
+    levels_by_benefit,
+)
 from bayesnet.errors import EvidenceError, did_you_mean
 from bayesnet.inference import likelihoods_of
 from bayesnet.network.factor import FloatArray
@@ -61,7 +69,8 @@ class NextFinding:
     burden : float
         Cost of finding out, in the same unit.
     same_decision : float
-        Probability that the leading action and the urgency stay as they are.
+        Probability that the leading action (the first of `Diagnosis.actions`) and the urgency (that of
+        `Diagnosis.triage`, rules included) stay as they are.
     probabilities : dict state -> probability
         The expected answers.
     """
@@ -108,16 +117,26 @@ def _candidates(
     return [v for v in model.network.of_role(*wanted) if v not in seen]
 
 
-def _decisions(
-    gains: FloatArray, costs: FloatArray, urgency: FloatArray, causes: FloatArray
-) -> tuple[FloatArray, FloatArray]:
-    """Net benefits, shape `(rows, actions)`, and a number that names the decision of each row."""
-    net = causes @ gains.T - costs
-    if not net.shape[1]:
-        return net, np.zeros(len(net))
-    best = np.where(net.max(1) > 0, net.argmax(1), -1)
-    level = np.where(net > 0, urgency, len(LEVELS)).min(1)
-    return net, best * 10 + level
+def _by_rule(
+    model: DiagnosticModel, paths: Pathways, vectors: Mapping[str, FloatArray], asked: Sequence[str]
+) -> npt.NDArray[np.intp]:
+    """The urgency that the rules call for now and after every answer, as places in `LEVELS`.
+
+    Returns
+    -------
+    ndarray of int
+        Shape `(1 + states of all of asked,)`.
+    """
+    network = model.network
+    rules = [(LEVELS.index(r.level), likelihoods_of(network, r.when)) for r in paths.rules]
+    now = min((rank for rank, when in rules if fires(when, vectors)), default=LEVELS.index("routine"))
+    found = [now]
+    for v in asked:
+        about = [(rank, when) for rank, when in rules if v in when]
+        for state in np.eye(len(network[v])):
+            then = {**vectors, v: state}
+            found.append(min((rank for rank, when in about if fires(when, then)), default=now))
+    return np.minimum(found, now)
 
 
 def _gain(then: float, now: float) -> float:
@@ -209,10 +228,12 @@ def next_findings(
     expected, posteriors = _after_each_answer(model, vectors, asked)
     entropy = np.sum([_entropy(posteriors[c]) for c in counted], axis=0)
     gains, costs = gain_matrix(model, paths)
-    urgency = np.array([LEVELS.index(a.urgency) for a in paths.actions.values()])
     together = np.concatenate([posteriors[c] for c in model.causes], axis=1)
-    net, decision = _decisions(gains, costs, urgency, together)
-    acted = np.maximum(net, 0).sum(1)
+    acted = np.maximum(together @ gains.T - costs, 0).sum(1)
+    by_benefit, _ = levels_by_benefit(gains, costs, paths.urgency, together)
+    level = np.minimum(by_benefit, _by_rule(model, paths, vectors, asked))
+    lead = leading_actions(gains, costs, paths.urgency, together)
+    same = (level == level[0]) & (lead == lead[0])
     results = []
     first = 1
     for v in asked:
@@ -225,7 +246,7 @@ def next_findings(
             float(entropy[0] - p @ entropy[at]),
             _gain(float(p @ acted[at]), float(acted[0])),
             paths.burden(v, variable.role),
-            float(p @ (decision[at] == decision[0])),
+            min(float(p[same[at]].sum()), 1.0),
             dict(zip(variable.states, p.tolist(), strict=True)),
         ))
     results.sort(key=lambda f: -f.score(by))

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "LEVELS", "ActionResult", "Pathway", "Pathways", "TriageRule", "actions_frame", "decide",
-    "Triage", "gain_matrix", "levels_by_benefit", "read_pathways", "triage",
+    "Triage", "fires", "gain_matrix", "leading_actions", "levels_by_benefit", "read_pathways", "triage",
 ]
 
 #: Beside model.yaml.
@@ -99,6 +99,11 @@ class Pathways(BaseModel):
             return own
         extra = self.burdens.model_extra or {}
         return float(extra.get(role, 0.05))
+
+    @property
+    def urgency(self) -> npt.NDArray[np.int_]:
+        """How soon each action is, as its place in `LEVELS`."""
+        return np.array([LEVELS.index(a.urgency) for a in self.actions.values()], int)
 
     @property
     def empty(self) -> bool:
@@ -283,7 +288,9 @@ def _standing_in_the_way(
 
 
 def decide(diagnosis: Diagnosis, pathways: Pathways | None = None) -> tuple[ActionResult, ...]:
-    """Every action with its expected net benefit, best first within each urgency.
+    """Every action with its expected net benefit: those worth it first, the most urgent of them before.
+
+    An action that a slower one outdoes (`triage`) comes after those that none does.
 
     Raises
     ------
@@ -311,8 +318,21 @@ def decide(diagnosis: Diagnosis, pathways: Pathways | None = None) -> tuple[Acti
             action.delay * total, tuple(parts), {c: t for c, t in thresholds.items() if t <= 1},
             _standing_in_the_way(action, paths, vectors, model),
         ))
-    results.sort(key=lambda r: (not r.worthwhile, LEVELS.index(r.urgency), -r.net_benefit))
+    stands = dict(zip(paths.actions, _standing(*_benefits(diagnosis, paths))[0].tolist(), strict=True))
+    results.sort(key=lambda r: (
+        not r.worthwhile, not stands[r.action], LEVELS.index(r.urgency), -r.net_benefit
+    ))
     return tuple(results)
+
+
+def _benefits(
+    diagnosis: Diagnosis, paths: Pathways
+) -> tuple[FloatArray, FloatArray, npt.NDArray[np.int_], FloatArray]:
+    """Gains, costs and urgency of the actions, and the states of all causes of one patient."""
+    model = diagnosis.model
+    gains, costs = gain_matrix(model, paths)
+    states = [p for c in model.causes for p in diagnosis[c].states.values()]
+    return gains, costs, paths.urgency, np.array([states])
 
 
 def actions_frame(results: tuple[ActionResult, ...]) -> pd.DataFrame:
@@ -425,14 +445,40 @@ def levels_by_benefit(
         Shapes `(patients,)` (places in `LEVELS`) and `(patients, actions)`.
     """
     routine = LEVELS.index("routine")
-    worthwhile = states @ gains.T > costs
-    worthwhile[:, urgency >= routine] = False
-    speaks = worthwhile.copy()
-    for i in np.flatnonzero(urgency < routine).tolist():
-        for j in np.flatnonzero((urgency > urgency[i]) & (urgency < routine)).tolist():
-            speaks[:, i] &= ~(worthwhile[:, j] & _outdone(gains, costs, states, i, j))
+    speaks = _standing(gains, costs, urgency, states) & (urgency < routine)
     level = np.where(speaks, urgency, routine).min(axis=1, initial=routine).astype(np.int8)
     return level, speaks
+
+
+def _standing(
+    gains: FloatArray, costs: FloatArray, urgency: npt.NDArray[np.int_], states: FloatArray
+) -> npt.NDArray[np.bool_]:
+    """Which actions are worth their cost and not outdone by a slower one, `(patients, actions)`."""
+    routine = LEVELS.index("routine")
+    worthwhile = states @ gains.T > costs
+    stands = worthwhile.copy()
+    for i in np.flatnonzero(urgency < routine).tolist():
+        for j in np.flatnonzero((urgency > urgency[i]) & (urgency < routine)).tolist():
+            stands[:, i] &= ~(worthwhile[:, j] & _outdone(gains, costs, states, i, j))
+    return stands
+
+
+def leading_actions(
+    gains: FloatArray, costs: FloatArray, urgency: npt.NDArray[np.int_], states: FloatArray
+) -> npt.NDArray[np.intp]:
+    """The first of `decide` for each patient, by its place; -1 where none is worth its cost."""
+    if not len(costs):
+        return np.full(len(states), -1)
+    stands = _standing(gains, costs, urgency, states)
+    soonest = np.where(stands, urgency, len(LEVELS)).min(axis=1, keepdims=True)
+    among = stands & (urgency == soonest)
+    first = np.where(among, states @ gains.T - costs, -np.inf).argmax(axis=1)
+    return np.where(stands.any(axis=1), first, -1)
+
+
+def fires(when: Mapping[str, FloatArray], known: Mapping[str, FloatArray]) -> bool:
+    """Whether a rule's findings, as likelihoods of what it allows, are all known to be met."""
+    return all(v in known and not (known[v] * (x == 0)).any() for v, x in when.items())
 
 
 def triage(diagnosis: Diagnosis, pathways: Pathways | None = None) -> Triage:
@@ -460,20 +506,16 @@ def triage(diagnosis: Diagnosis, pathways: Pathways | None = None) -> Triage:
         allowed = likelihoods_of(network, rule.when)
         unknown = [v for v in allowed if v not in vectors]
         known = [v for v in allowed if v in vectors]
-        met = all((vectors[v] * (allowed[v] == 0) == 0).all() for v in known)
         possible = all((vectors[v] * allowed[v]).any() for v in known)
         rank = LEVELS.index(rule.level)
-        if met and not unknown:
+        if fires(allowed, vectors):
             fired.append((rank, rule.because))
         elif possible:
             for v in unknown:
                 # Common context is no gap: only what one would ask or examine.
                 if network[v].role in ("history", "examination") and len(allowed) <= 2:
                     missing[v] = min(rank, missing.get(v, rank))
-    gains, costs = gain_matrix(model, paths)
-    urgency = np.array([LEVELS.index(a.urgency) for a in paths.actions.values()])
-    states = np.array([[p for c in model.causes for p in diagnosis[c].states.values()]])
-    _, speaks = levels_by_benefit(gains, costs, urgency, states)
+    _, speaks = levels_by_benefit(*_benefits(diagnosis, paths))
     speaking = {a for a, said in zip(paths.actions, speaks[0].tolist(), strict=True) if said}
     for r in decide(diagnosis, paths):
         if r.action in speaking:

@@ -33,7 +33,7 @@ from bayesnet.diagnosis.words import parameter_words, percent
 from bayesnet.errors import EvidenceError, ModelFileError
 from bayesnet.explorer.api import answer
 from bayesnet.model import MOST_CUTS
-from bayesnet.network import Table
+from bayesnet.network import NoisyMax, Table
 from bayesnet.reports.patient import patient_html, patient_json, patient_markdown
 from bayesnet.validation import shipped_cases
 from bayesnet.viz.interview_figure import course_of
@@ -609,6 +609,141 @@ def test_draws_have_the_stated_spread(model):
     q = parameters["kidney_infection", ("prevalence",)]
     error = math.sqrt(q.value * (1 - q.value) / (float(q.spread) + 1) / 4000)
     assert marginal.mean() == pytest.approx(q.value, abs=4 * error)
+
+
+MODEL_OF_TWO = """\
+name: two
+outcome: failed
+parts:
+  cause:
+    a: {{group: structural, table: {{p: {a}, expert: x}}}}
+    b: {{group: psychosocial, table: {{p: 0.4, expert: x}}}}
+  outcome:
+    failed: {{noisy_or: {{expert: x, a: {link}, b: 0.5, leak: 0.1}}}}
+  history:
+    f: {{noisy_or: {{expert: x, a: {{p: 0.6, spread: [0.5, 0.9]}}, leak: 0.1}}}}
+    pattern:
+      states: [flex, ext, none]
+      mixture:
+        expert: x
+        a: {{p: {{flex: 0.6, ext: 0.2, none: 0.2}}}}
+        none: {{p: {{flex: 0.1, ext: 0.1, none: 0.8}}}}
+"""
+
+
+def of_two(tmp_path, a=0.3, link=0.4):
+    path = tmp_path / "two.yaml"
+    path.write_text(MODEL_OF_TWO.format(a=a, link=link), encoding="utf-8")
+    return bayesnet.load(path)
+
+
+def test_how_surely_failure_was_told_does_not_change_necessity(tmp_path):
+    model = of_two(tmp_path)
+    sure = model.diagnose({"failed": True})
+    for likelihood in (0.1, 0.5, 7.0):
+        told = model.diagnose({"failed": {"absent": 0, "present": likelihood}})
+        for c in ("a", "b"):
+            assert told[c].necessity == pytest.approx(sure[c].necessity, rel=1e-12)
+
+
+@pytest.mark.filterwarnings("error")
+def test_intervals_where_a_link_is_certain(tmp_path):
+    """Without success, and with the only way to success through the cause being absent."""
+    model = of_two(tmp_path, link=1.0)
+    for findings in ({}, {"a": True}):
+        result = model.diagnose(findings)
+        table = result.intervals(400, seed=1).table.set_index("cause")
+        for c in ("a", "b"):
+            row = table.loc[c]
+            assert row["posterior_low"] <= row["posterior"] + 1e-9
+            assert row["posterior"] <= row["posterior_high"] + 1e-9
+            assert row["necessity_low"] <= row["necessity"] <= row["necessity_high"]
+    # By hand: a is there, and failure for sure; without it the others would have spared 0.9 (1 - 0.2).
+    assert result["a"].necessity == pytest.approx(0.9 * 0.8)
+    assert table.loc["a", "necessity_high"] > 0.75 > 0.7 > table.loc["a", "necessity_low"]
+
+
+def test_one_draw_of_a_mixture_is_the_rebuilt_model(tmp_path):
+    model = of_two(tmp_path)
+    draws = model.draws(3, seed=2)
+    result = model.diagnose({"pattern": "ext"})
+    found = result.intervals(3, seed=2)
+    d = model.network.distributions["pattern"]
+    drawn = draws.tables["pattern"][0]
+    assert np.ptp(drawn[:, 1, 0]) > 0.01
+    for i in range(3):
+        parts = {v: [x[i] for x in draws.tables[v]] for v in model.network.variables}
+        rebuilt = model.network.replace({
+            "a": Table((), parts["a"][0]), "b": Table((), parts["b"][0]),
+            "pattern": Table(d.parents, parts["pattern"][0]),
+            **{v: NoisyMax(model.network.parents(v), tuple(parts[v][1:]), parts[v][0]) for v in ("failed", "f")},
+        })
+        p = probability(rebuilt, pattern="ext", failed="present", a="present")
+        whole = probability(rebuilt, pattern="ext", failed="present")
+        assert found.posterior["a"][i] == pytest.approx(p / whole, rel=1e-9)
+    table = result.sensitivity("a").table.set_index("parameter")
+    row = table.loc["pattern/a: ext"]
+    for end in ("low", "high"):
+        flex = (1 - row[end]) * 0.6 / 0.8
+        component = np.array([[0, 0, 0], [flex, row[end], 1 - row[end] - flex]])
+        changed = model.network.replace({"pattern": replace(d, components=(component,))})
+        p = probability(changed, pattern="ext", failed="present", a="present")
+        whole = probability(changed, pattern="ext", failed="present")
+        assert row[f"posterior_{end}"] == pytest.approx(p / whole, rel=1e-9)
+
+
+def test_drawn_numbers_have_the_stated_interval_and_median(model, tmp_path):
+    link = of_two(tmp_path).draws(20_000, seed=4).tables["f"][1][:, 1, 1]
+    np.testing.assert_allclose(np.percentile(link, [2.5, 50, 97.5]), [0.5, 0.6, 0.9], atol=0.01)
+    parameters = {(p.variable, p.key): p for p in model.document.parameters}
+    p = parameters["sleep_index", ("specificity",)]
+    drawn = model.draws(4000, seed=3).tables["sleep_index"][0][:, 0, 0]
+    np.testing.assert_allclose(np.percentile(drawn, [2.5, 50, 97.5]), [p.spread[0], p.value, p.spread[1]], atol=0.015)
+
+
+def test_the_range_of_a_specificity_is_its_own(model):
+    result = model.diagnose({"age": 45, "sleep_index": "poor"})
+    row = result.sensitivity("poor_sleep").table.set_index("parameter").loc["sleep_index/specificity"]
+    assert (row["value"], row["low"], row["high"]) == pytest.approx((0.8, 0.67, 0.9))
+    d = model.network.distributions["sleep_index"]
+    for end in ("low", "high"):
+        changed = bayesnet.Model(model.network.replace({"sleep_index": replace(d, specificity=row[end])}))
+        p = changed.posterior("poor_sleep", {"age": 45, "sleep_index": "poor", "pt_failure": True})["poor_sleep"]
+        assert row[f"posterior_{end}"] == pytest.approx(p["present"], rel=1e-9)
+
+
+def test_what_was_nearly_impossible_keeps_its_digits(tmp_path):
+    result = of_two(tmp_path, a=1e-15).diagnose({"f": True})
+    assert result.why("a").posterior == pytest.approx(result["a"].posterior, rel=1e-12)
+    assert result.sensitivity("a").posterior == pytest.approx(result["a"].posterior, rel=1e-12)
+
+
+def test_causes_ruled_out_cannot_be_weighed(tmp_path):
+    with pytest.raises(EvidenceError, match="rule out both a and b"):
+        of_two(tmp_path).diagnose({"a": False, "b": False}).why("a", over="b")
+
+
+def test_a_cause_that_is_known_spares_nobody(tmp_path):
+    shares = {s.cause: s for s in of_two(tmp_path).diagnose({"a": True}).attribution.shares}
+    assert math.isnan(shares["a"].sufficiency)
+    assert shares["b"].sufficiency == 0.5
+
+
+def test_a_force_that_leaves_the_outcome_alone_keeps_the_failure(tmp_path):
+    path = tmp_path / "three.yaml"
+    text = MODEL_OF_TWO.format(a=0.3, link=0.4)
+    path.write_text(text.replace("  outcome:", "    aside: {group: structural, table: {p: 0.2, expert: x}}\n  outcome:"))
+    model = bayesnet.load(path)
+    tables = [model.diagnose(f).do(aside="present") for f in ({}, {"failed": True})]
+    pd.testing.assert_frame_equal(*tables)
+
+
+def test_an_interval_of_several_numbers_is_refused(tmp_path):
+    path = tmp_path / "two.yaml"
+    text = MODEL_OF_TWO.format(a=0.3, link=0.4)
+    path.write_text(text.replace("p: {flex: 0.6, ext: 0.2, none: 0.2}", "p: {flex: 0.6, ext: 0.2, none: 0.2}, spread: [0.5, 0.7]"))
+    with pytest.raises(ModelFileError, match="an interval is of one number, and 3 are given"):
+        bayesnet.load(path)
 
 
 def test_intervals_hold_the_answer_and_repeat_with_the_seed(model):

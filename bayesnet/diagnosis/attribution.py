@@ -272,6 +272,7 @@ def attribution(diagnosis: Diagnosis) -> Attribution:
     )
     shares = []
     for i, (c, target) in enumerate(zip(players, targets, strict=True)):
+        spared = np.isfinite(log[1]) and found.posteriors[c][1, 0] > 0
         q = found.posteriors[target][at_t : at_t + len(t)]
         if c in twin.forced:
             gain = q[:, 1] / t - q[:, 0] / (1 - t)
@@ -288,7 +289,7 @@ def attribution(diagnosis: Diagnosis) -> Attribution:
                 total_effect=_gain(twin, log, 3 + i), share=share,
                 sufficiency=_sufficiency(
                     twin, log, at_sufficient, sufficient, c, variable.states.index(result.state)
-                ),
+                ) if spared else math.nan,
             )
         )
     shares.sort(key=lambda s: -s.share)

@@ -30,8 +30,9 @@ import numpy as np
 import numpy.typing as npt
 
 from bayesnet.diagnosis.necessity import outcome_links
+from bayesnet.errors import NetworkError
 from bayesnet.inference import Marginals, Shortcut, Strata, stack_rows
-from bayesnet.network import Network, NoisyMax, OddsRatio, Table, Variable
+from bayesnet.network import Network, NoisyMax, Table, Variable
 from bayesnet.network.factor import FloatArray
 
 __all__ = ["AS_IS", "TwinNetwork", "shared_threshold", "twin_network"]
@@ -156,17 +157,15 @@ def _responding(network: Network, outcome: str, causes: tuple[str, ...]) -> froz
     return frozenset(below & above)
 
 
-def _protects(network: Network, variable: str) -> bool:
-    """Whether some parent makes `variable` less severe."""
+def _protects(network: Network, variable: str, differing: frozenset[str]) -> bool:
+    """Whether a parent among those that may differ between the worlds makes `variable` milder."""
     d = network.distributions[variable]
     if isinstance(d, NoisyMax):
         return d.toward_first
-    if isinstance(d, OddsRatio) and all((ratio >= 1).all() for ratio in d.odds_ratios):
-        return False
-    table = network.table(variable)
-    rising = np.cumsum(table, -1)
+    rising = np.cumsum(network.table(variable), -1)
     return any(
-        (np.diff(rising, axis=axis) > 1e-12).any() for axis in range(rising.ndim - 1)
+        (np.diff(rising, axis=axis) > 1e-12).any()
+        for axis, parent in enumerate(d.parents) if parent in differing
     )
 
 
@@ -178,9 +177,10 @@ def twin_network(
     Raises
     ------
     TypeError
-        When the outcome is not a two-state noisy-OR, or a variable between a cause and the outcome
-        is made milder by one of its parents (success in this world would then not imply success in
-        the other).
+        When the outcome is not a two-state noisy-OR.
+    NetworkError
+        When a variable between a cause and the outcome is made milder by another that may differ
+        between the worlds (success in this one would then not imply success in the other).
     """
     links = outcome_links(network, outcome)
     distribution = network.distributions[outcome]
@@ -202,8 +202,11 @@ def twin_network(
         add(f"mend:{c}", states, (), np.full(len(states), 1 / len(states)))
     for d in network.topological_order:
         if d in responding:
-            if _protects(network, d):
-                raise TypeError(f"{d} is made milder by one of its parents: no counterfactual")
+            if _protects(network, d, responding | forced):
+                raise NetworkError([
+                    f"{d} is made milder by one of its parents that a cause acts on, so that success would "
+                    "not be certain to stay success without the cause: no attribution"
+                ])
             parents, table = _other_world(network, d, responding, forced)
             add(f"then:{d}", network[d].states, parents, table)
     for c in players:

@@ -28,6 +28,7 @@ import numpy as np
 
 from bayesnet.diagnosis.naming import cause_ids
 from bayesnet.diagnosis.words import DECIBANS
+from bayesnet.errors import EvidenceError
 from bayesnet.inference import Marginals, likelihoods_of
 from bayesnet.network.factor import FloatArray
 
@@ -464,7 +465,7 @@ def explain_each(diagnosis: Diagnosis, causes: Sequence[str]) -> tuple[Explanati
     )
     explained = []
     for cause in causes:
-        present = 1 - batch.found.posteriors[cause][:, 0]
+        present = batch.found.posteriors[cause][:, 1:].sum(axis=1)
         odds = _decibans(present)
         without = {r: float(present[batch.row_of[frozenset(batch.ids), r]]) for r in rivals[cause]}
         raised = [
@@ -491,7 +492,9 @@ def contrast(diagnosis: Diagnosis, cause: str, against: str) -> Explanation:
     cause, against = cause_ids(model.network, model.causes, [cause, against])
     groups = _groups(diagnosis, cause)
     batch = _run(diagnosis, [cause, against], [g for _, g in groups])
-    one, other = (1 - batch.found.posteriors[c][:, 0] for c in (cause, against))
+    one, other = (batch.found.posteriors[c][:, 1:].sum(axis=1) for c in (cause, against))
+    if not one[batch.all] + other[batch.all] > 0:
+        raise EvidenceError([f"the findings rule out both {cause} and {against}: there is nothing to weigh"])
     share = one / (one + other)
     odds = _decibans(share)
     return Explanation(

@@ -458,7 +458,10 @@ def diagnose(model: DiagnosticModel, findings: Findings) -> Diagnosis:
     posterior = {c: marginals.posteriors[c][0] for c in model.causes}
     needed: Mapping[str, float] = {}
     if failed:
-        needed = _necessity(model, rows[1], marginals.posteriors, marginals.log_evidence)
+        assert told is not None
+        # How likely failure makes what was told of it is no matter, as long as success is ruled out.
+        scale = np.array([np.log(told[1]), 0.0])
+        needed = _necessity(model, rows[1], marginals.posteriors, marginals.log_evidence - scale)
     priors = model.cause_priors(told)
     results = []
     for c in model.causes:

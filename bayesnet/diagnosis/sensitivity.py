@@ -21,10 +21,18 @@ import numpy as np
 import numpy.typing as npt
 
 from bayesnet.diagnosis.renumbered import Parts, parts_of, run_renumbered
-from bayesnet.diagnosis.uncertainty import WIDE, Z, prevalence_index, rows_of
+from bayesnet.diagnosis.uncertainty import (
+    WIDE,
+    Z,
+    number_state,
+    numbers_of,
+    prevalence_index,
+    rows_of,
+    tables_from,
+)
 from bayesnet.errors import EvidenceError, did_you_mean
 from bayesnet.inference import likelihoods_of
-from bayesnet.network import Network, NoisyMax, OddsRatio
+from bayesnet.network import Network, NoisyMax, OddsRatio, Table
 from bayesnet.network.factor import FloatArray
 from bayesnet.network.prevalence import odds_ratio_tables
 
@@ -146,7 +154,8 @@ def _range(p: float, spread: Any) -> tuple[float, float]:
     if not 0 < p < 1:
         return p, p
     low, high = betaincinv(size * p, size * (1 - p), [0.025, 0.975])
-    return float(low), float(high)
+    # The mean of a Beta that is nearly all at one end lies outside that range.
+    return min(float(low), p), max(float(high), p)
 
 
 def _moved(row: FloatArray, state: int, t: float) -> FloatArray:
@@ -194,12 +203,12 @@ def sensitivity(diagnosis: Diagnosis, cause: str | None = None) -> Sensitivity:
             x[1 + 2 * i : 3 + 2 * i] = ends
     (found,) = run_renumbered(model, [vectors], model.causes, tables, rows)
     evidence = np.exp(found.log_evidence - found.log_evidence[0])
-    present = {c: 1 - found.posteriors[c][:, 0] for c in rivals}
+    present = {c: found.posteriors[c][:, 1:].sum(axis=1) for c in rivals}
     leader = max(rivals, key=lambda c: present[c][0])
 
     def lost(tables: Mapping[str, Parts], rows: int) -> BoolArray:
         (again,) = run_renumbered(model, [vectors], rivals, tables, rows)
-        return _overtaken({c: 1 - again.posteriors[c][:, 0] for c in rivals}, leader)
+        return _overtaken({c: again.posteriors[c][:, 1:].sum(axis=1) for c in rivals}, leader)
 
     at_ends = _overtaken(present, leader)[1:].reshape(-1, 2)
     losing = [
@@ -343,8 +352,10 @@ def _ranges_of(network: Network, p: Parameter) -> list[ParameterRange]:
     if rows is None:
         assert isinstance(d, OddsRatio)
         return [_range_of_odds_ratio(network, d, p, label)]
-    base = parts_of(network, v)
+    base = numbers_of(network, v)
     neutral = d.neutral if isinstance(d, NoisyMax) else 0
+    if len(variable) == 2 and not isinstance(d, NoisyMax):
+        neutral = 1 - number_state(d, p.key)
     found = []
     for part, index in rows:
         row = base[part][index]
@@ -353,22 +364,26 @@ def _ranges_of(network: Network, p: Parameter) -> list[ParameterRange]:
                 continue
             low, high = _range(float(row[s]), p.spread)
             name = label
-            if isinstance(d, NoisyMax) and part and len(network[d.parents[part - 1]]) > 2:
-                name += f"={network[d.parents[part - 1]].states[index[0]]}"
+            if index and not isinstance(d, Table) and p.key != ("specificity",):
+                parent = network[d.parents[part - 1 if isinstance(d, NoisyMax) else part]]
+                name += f"={parent.states[index[0]]}" if len(parent) > 2 else ""
             if len(row) > 2:
                 name += f": {variable.states[s]}"
-            at = partial(_tables_at, base, part, index, s)
+            at = partial(_tables_at, network, v, base, part, index, s)
             ends = at(np.array([low, high]))
             found.append(ParameterRange(name, v, p.where, float(row[s]), low, high, True, at, ends))
     return found
 
 
-def _tables_at(base: Parts, part: int, index: tuple[int, ...], state: int, values: FloatArray) -> Parts:
+def _tables_at(
+    network: Network, variable: str, base: Parts, part: int, index: tuple[int, ...], state: int,
+    values: FloatArray,
+) -> Parts:
     """The tables with one entry at each of `values`, the rest of its row in proportion."""
     out = [np.repeat(x[None], len(values), axis=0) for x in base]
     for table, t in zip(out[part], values, strict=True):
         table[index] = _moved(base[part][index], state, t)
-    return out
+    return tables_from(network, variable, out)
 
 
 def _range_of_odds_ratio(

@@ -1,9 +1,10 @@
 """How sure: what the spread of the model's own numbers does to the answer.
 
 Every parameter has a spread: an effective sample size n (a row p of probabilities is drawn from a
-Dirichlet distribution with parameters n p) or a 95 % interval (a probability is drawn from a
-logit-normal, an odds ratio from a log-normal distribution with that interval; an odds ratio with a
-sample size has the variance 16 / n of the log of an evenly filled fourfold table). Prevalences of
+Dirichlet distribution with parameters n p) or a 95 % interval (the log odds of a probability and the
+log of an odds ratio are drawn from the two-piece normal distribution with that interval and the value
+as its median; Wallis 2014, Stat Sci 29:106). An odds ratio with a sample size has the variance 16 / n
+of the log of an evenly filled fourfold table. Prevalences of
 an odds-ratio variable are kept exact for every draw by solving the intercepts again, with the risk
 factors as common as in the model itself. All draws are rows of one batch.
 """
@@ -11,7 +12,7 @@ factors as common as in the model itself. All draws are rows of one batch.
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +21,15 @@ import numpy as np
 from bayesnet.diagnosis.renumbered import Parts, parts_of, run_renumbered
 from bayesnet.errors import EvidenceError
 from bayesnet.inference import likelihoods_of
-from bayesnet.network import Network, NoisyMax, OddsRatio, SensitivitySpecificity, Table
+from bayesnet.network import (
+    Distribution,
+    Mixture,
+    Network,
+    NoisyMax,
+    OddsRatio,
+    SensitivitySpecificity,
+    Table,
+)
 from bayesnet.network.factor import FloatArray
 from bayesnet.network.prevalence import odds_ratio_tables
 
@@ -33,7 +42,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "WIDE", "Draws", "Intervals", "Z", "draw_parameters", "intervals",
-    "prevalence_index", "rows_of",
+    "number_state", "numbers_of", "prevalence_index", "rows_of", "tables_from",
 ]
 
 #: Spread of a parameter that states none.
@@ -85,23 +94,57 @@ def rows_of(
         # A state without effect has no number of its own.
         acting = [s for s in range(1, len(link)) if link[s, d.neutral] < 1]
         return [(part, (s,)) for s in acting]
-    return None
+    assert isinstance(d, Mixture)
+    if key == ("none",):
+        return [(len(d.components), ())]
+    part = d.parents.index(key[0])
+    return [(part, (s,)) for s in range(1, len(d.components[part]))]
+
+
+def numbers_of(network: Network, variable: str) -> Parts:
+    """The arrays that `rows_of` speaks of; those of a mixture are its components and `none`."""
+    d = network.distributions[variable]
+    return [*d.components, d.none] if isinstance(d, Mixture) else parts_of(network, variable)
+
+
+def tables_from(network: Network, variable: str, numbers: Parts) -> Parts:
+    """What `run` takes for a variable, from many sets of what `numbers_of` gives."""
+    d = network.distributions[variable]
+    if not isinstance(d, Mixture):
+        return numbers
+    sizes = network.sizes(d.parents)
+    made = (replace(d, components=tuple(x), none=none) for *x, none in zip(*numbers, strict=True))
+    return [np.stack([m.table(sizes) for m in made])]
+
+
+def number_state(d: Distribution, key: tuple[str, ...]) -> int:
+    """The state of a two-state variable whose probability a parameter is."""
+    return 0 if isinstance(d, SensitivitySpecificity) and key == ("specificity",) else 1
+
+
+def _two_piece(
+    middle: float, low: float, high: float, n: int, generator: np.random.Generator
+) -> FloatArray:
+    """Draws with `middle` as their median and `low` to `high` as their 95 % interval."""
+    below, above = middle - low, high - middle
+    if min(below, above) < 0:
+        # A value outside its own interval: the interval tells no more than how wide it is.
+        below = above = (high - low) / 2
+    z = generator.standard_normal(n)
+    return middle + np.where(z < 0, below, above) / Z * z
 
 
 def _drawn_rows(
-    row: FloatArray, spread: Any, n: int, generator: np.random.Generator
+    row: FloatArray, spread: Any, n: int, generator: np.random.Generator, state: int
 ) -> FloatArray:
-    """`n` draws of one row of probabilities; zeros stay zero."""
+    """`n` draws of one row of probabilities; an interval speaks of `state`; zeros stay zero."""
     if (row == 0).sum() == len(row) - 1:
         return np.repeat(row[None], n, axis=0)
     if isinstance(spread, tuple) and len(row) == 2:
         low, high = (min(max(x, 1e-6), 1 - 1e-6) for x in spread)
-        # The interval speaks of the state that is not the baseline.
-        p = row[1]
-        width = (np.log(high / (1 - high)) - np.log(low / (1 - low))) / (2 * Z)
-        x = np.log(p / (1 - p)) + width * generator.standard_normal(n)
-        drawn = 1 / (1 + np.exp(-x))
-        return np.stack([1 - drawn, drawn], axis=1)
+        middle, low, high = (float(np.log(p / (1 - p))) for p in (row[state], low, high))
+        drawn = 1 / (1 + np.exp(-_two_piece(middle, low, high, n, generator)))
+        return np.stack([1 - drawn, drawn] if state else [drawn, 1 - drawn], axis=1)
     size = WIDE if spread is None or isinstance(spread, tuple) else float(spread)
     gamma = generator.standard_gamma(size * row, size=(n, len(row)))
     total = gamma.sum(1, keepdims=True)
@@ -112,11 +155,13 @@ def _drawn_ratio(
     ratio: FloatArray, spread: Any, n: int, generator: np.random.Generator
 ) -> FloatArray:
     """`n` draws of the odds ratios of one risk factor; all states rise and fall together."""
-    if isinstance(spread, tuple):
-        width = np.log(spread[1] / spread[0]) / (2 * Z) if spread[0] > 0 else 0.5
+    value = float(ratio[ratio != 1].max(initial=0.0)) or 1.0
+    if isinstance(spread, tuple) and spread[0] > 0:
+        low, high = np.log(spread) - np.log(value)
     else:
-        width = 4 / np.sqrt(WIDE if spread is None else float(spread))
-    factor = np.exp(width * generator.standard_normal(n))
+        width = 0.5 if isinstance(spread, tuple) else 4 / np.sqrt(WIDE if spread is None else float(spread))
+        low, high = -width * Z, width * Z
+    factor = np.exp(_two_piece(0.0, low, high, n, generator))
     return np.where(ratio == 1, 1.0, ratio * factor.reshape(-1, *[1] * ratio.ndim))
 
 
@@ -143,7 +188,8 @@ def draw_parameters(model: DiagnosticModel, n: int = 1000, seed: int = 0) -> Dra
     network = model.network
     generator = np.random.default_rng(seed)
     tables = {
-        v: [np.repeat(x[None], n, axis=0) for x in parts_of(network, v)] for v in network.variables
+        v: [np.repeat(x[None], n, axis=0) for x in numbers_of(network, v)]
+        for v in network.variables
     }
     solved = {v: d for v, d in network.distributions.items() if isinstance(d, OddsRatio)}
     prevalences = {v: np.repeat(d.prevalence[None], n, axis=0) for v, d in solved.items()}
@@ -151,21 +197,24 @@ def draw_parameters(model: DiagnosticModel, n: int = 1000, seed: int = 0) -> Dra
     for p in model.document.parameters:
         rows = rows_of(network, p)
         if rows is not None:
+            state = number_state(network.distributions[p.variable], p.key)
             for part, index in rows:
                 base = tables[p.variable][part][0][index]
                 every: tuple[slice | int, ...] = (slice(None), *index)
                 tables[p.variable][part][every] = _drawn_rows(
-                    base, p.spread, n, generator
+                    base, p.spread, n, generator, state
                 )
             continue
         d = solved[p.variable]
         stratum = prevalence_index(network, p)
         if stratum is not None:
             base = d.prevalence[stratum]
-            prevalences[p.variable][:, stratum] = _drawn_rows(base, p.spread, n, generator)
+            prevalences[p.variable][:, stratum] = _drawn_rows(base, p.spread, n, generator, 1)
         else:
             i = d.risk_factors.index(p.key[0])
             ratios[p.variable][i] = _drawn_ratio(d.odds_ratios[i], p.spread, n, generator)
+    for v, numbers in tables.items():
+        tables[v] = tables_from(network, v, numbers)
     for v, drawn in prevalences.items():
         by = solved[v].by is not None
         tables[v] = [odds_ratio_tables(drawn, ratios[v], by, network.parent_joint(v))]
@@ -282,14 +331,28 @@ def _of_failure(
     links = drawn.tables[outcome][1:]
     posterior, necessity = {}, {}
     for c in model.causes:
-        given_success = succeeded.posteriors[c]
+        # Where success is impossible nothing is given it.
+        given_success = np.nan_to_num(succeeded.posteriors[c])
         joint = both.posteriors[c] - success[:, None] * given_success
         posterior[c] = np.clip(joint[:, 1:].sum(1) / (1 - success), 0, 1)
         necessity[c] = np.zeros(n)
-        if c in parents:
-            link = np.minimum(links[parents.index(c)][..., 1], 1 - 1e-12)
+        if c not in parents:
+            continue
+        at = parents.index(c)
+        link = links[at][..., 1]
+        if (link < 1).all():
             odds = success / (1 - success)
             necessity[c] = odds * (given_success * link / (1 - link)).sum(1)
+            continue
+        # A link of one cannot be divided out: success where it does nothing.
+        idle = np.zeros_like(links[at])
+        idle[..., 0] = 1
+        tables = {**drawn.tables, outcome: [x if k != at + 1 else idle for k, x in enumerate(drawn.tables[outcome])]}
+        (without,) = run_renumbered(
+            model, [{**vectors, outcome: np.array([1.0, 0.0])}], (), tables, n
+        )
+        needed = np.exp(without.log_evidence - both.log_evidence) - success
+        necessity[c] = np.maximum(needed, 0) / (1 - success)
     return posterior, necessity
 
 
@@ -312,7 +375,7 @@ def intervals(
     if not failed:
         row = vectors if told is None or outcome is None else {**vectors, outcome: told}
         (found,) = run_renumbered(model, [row], model.causes, drawn.tables, drawn.n)
-        posterior = {c: 1 - p[:, 0] for c, p in found.posteriors.items()}
+        posterior = {c: p[:, 1:].sum(axis=1) for c, p in found.posteriors.items()}
         necessity: dict[str, FloatArray] = {}
     else:
         assert outcome is not None

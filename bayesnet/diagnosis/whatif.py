@@ -79,6 +79,8 @@ def forced(diagnosis: Diagnosis, causes: Mapping[str, Any]) -> pd.DataFrame:
         if set(network.parents(v)) & below:
             below.add(v)
     vectors = likelihoods_of(network, diagnosis.findings)
+    if model.outcome is not None and model.outcome not in diagnosis.findings:
+        vectors[model.outcome] = np.array([0.0, 1.0])
     kept = {v: x for v, x in vectors.items() if v not in below}
     targets = [*model.causes, *([model.outcome] if model.outcome else [])]
     cut = model.cut_strata(given)

@@ -509,12 +509,23 @@ class _Block:
             )
             return
         spread = next((s.spread for s in sources if s.spread is not None), None)
+        if isinstance(spread, tuple) and hasattr(entry, "p") and _count(value) > 1:
+            self.problem(
+                f"{' '.join(key) or 'the prior'}: an interval is of one number, and {_count(value)} are given; "
+                "write as how many patients they weigh, for example `spread: 100`",
+                *path,
+            )
         self.parameters.append(
             Parameter(
                 self.variable.id, key, value, tuple(owner.studies or ()), owner.expert or "",
                 spread, entry.note or "", self.where(*path), background,
             )
         )
+
+
+def _count(value: Any) -> int:
+    """How many numbers a value holds."""
+    return sum(map(_count, value.values())) if isinstance(value, Mapping) else 1
 
 
 def _read_variable(

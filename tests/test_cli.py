@@ -288,3 +288,27 @@ def test_cases_are_listed(model):
         causes = ", ".join(model.network[v].name for v in c["true_causes"])
         assert f"{c['id']} {causes} ({c['urgency']})" in text
         assert c["summary"].split()[-1] in text
+
+
+@pytest.mark.parametrize("command", [
+    ("whatif", "--case", "wahl-2013", "--set", "fever=present", "--set", "fever=absent"),
+    ("whatif", "--case", "wahl-2013", "--do", "depression=absent", "--do", "depression=present"),
+    ("recalibrate", "kinesiophobia=0.6", "kinesiophobia=0.3", "-o", "out"),
+    ("recalibrate", "spinal_stenosis=moderate:0.1,moderate:0.2", "-o", "out"),
+    ("recalibrate", "kinesiophobia=0.6", "--given", "fever=present", "--given", "fever=absent", "-o", "out"),
+    ("simulate", "-n", "5", "--missing", "0.5", "--missing", "0.1", "-o", "out.csv"),
+    ("simulate", "-n", "5", "--missing", "fever=0.5", "--missing", "fever=0.1", "-o", "out.csv"),
+    ("simulate", "-n", "5", "--given", "fever=present", "--given", "fever=absent", "-o", "out.csv"),
+])
+def test_what_is_said_twice_is_a_mistake(command, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    done = run(*command)
+    assert done.returncode == 2
+    said = " ".join((done.stdout + done.stderr).split())
+    assert "is given twice" in said or "give one share" in said
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_state_named_twice_is_a_mistake(model):
+    with pytest.raises(EvidenceError, match="names 18-34 twice"):
+        model.diagnose({"age": {"18-34": 0.2, 30: 0.5, "35-49": 1, "50-64": 1, "65-74": 1, "75+": 1}})

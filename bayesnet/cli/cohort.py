@@ -11,7 +11,16 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from bayesnet.cli.common import JsonFlag, ModelOption, app, clear_errors, console, fail, print_json
+from bayesnet.cli.common import (
+    JsonFlag,
+    ModelOption,
+    app,
+    clear_errors,
+    console,
+    each_once,
+    fail,
+    print_json,
+)
 
 if TYPE_CHECKING:
     from bayesnet.cohort import ColumnMapping
@@ -141,18 +150,18 @@ def simulate(
         if output.suffix not in (".csv", ".parquet"):
             fail(f"{output}: expected .csv or .parquet")
         try:
-            named = {k: float(x) for k, _, x in (m.partition("=") for m in missing or () if "=" in m)}
+            parts = (m.partition("=") for m in missing or () if "=" in m)
+            named = each_once("--missing", ((k, float(x)) for k, _, x in parts))
             shares = float(everywhere[0]) if everywhere and not named else named
         except ValueError:
             fail("--missing: expected a share from 0 to 1, or name=share")
-        if everywhere and named:
+        if len(everywhere) > 1 or (everywhere and named):
             fail("--missing: give one share for everything, or shares by name")
-        facts = {}
-        for text in given or ():
-            name, eq, value = text.partition("=")
+        stated = [text.partition("=") for text in given or ()]
+        for name, eq, _ in stated:
             if not eq:
-                fail(f"--given {text}: expected variable=state")
-            facts[name] = value
+                fail(f"--given {name}: expected variable=state")
+        facts = each_once("--given", ((name, value) for name, _, value in stated))
         with _rows_bar() as tell:
             frame = draw(
                 loaded, n, seed, facts, shares, hidden, progress=lambda done: tell(done, n)

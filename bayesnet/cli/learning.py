@@ -14,6 +14,7 @@ from bayesnet.cli.common import (
     app,
     clear_errors,
     console,
+    each_once,
     empty_folder,
     fail,
     print_json,
@@ -150,8 +151,8 @@ def recalibrate(
     """Make some things as common as they are in your clinic; everything else is kept."""
     import bayesnet
 
-    stated = dict(_frequency(text) for text in frequencies)
-    among = dict(_finding(text) for text in given or ())
+    stated = each_once("frequencies", map(_frequency, frequencies))
+    among = each_once("--given", map(_finding, given or ()))
     with clear_errors():
         empty_folder(output, overwrite)
         loaded = bayesnet.load(model)
@@ -168,7 +169,8 @@ def _frequency(text: str) -> tuple[str, Any]:
         if ":" not in value:
             return variable.strip(), float(value)
         pairs = (part.rpartition(":") for part in value.split(","))
-        return variable.strip(), {state.strip(): float(x) for state, _, x in pairs}
+        shares = each_once(variable.strip(), ((state.strip(), float(x)) for state, _, x in pairs))
+        return variable.strip(), shares
     except ValueError:
         fail(f"{text!r}: expected variable=share, or variable=state:share,state:share")
 

@@ -17,6 +17,7 @@ from bayesnet.cli.common import (
     app,
     clear_errors,
     console,
+    each_once,
     fail,
     print_json,
     progress,
@@ -358,12 +359,13 @@ def whatif(
     """The same patient with another finding, or with a cause forced."""
     if not set_ and not do:
         fail("say what to change: --set finding=state, or --do cause=state")
-    pairs = [[_pair(x) for x in xs or ()] for xs in (set_, do)]
+    changed = each_once("--set", map(_pair, set_ or ()))
+    causes = each_once("--do", map(_pair, do or ()))
     with clear_errors():
         diagnosis = diagnosed(patient, case, model, scope)
         network = diagnosis.model.network
-        seen = diagnosis.what_if(dict(pairs[0])) if set_ else None
-        forced = diagnosis.do(dict(pairs[1])) if do else None
+        seen = diagnosis.what_if(changed) if set_ else None
+        forced = diagnosis.do(causes) if do else None
     if as_json:
         _print_answer(diagnosis, {
             **({"observed": records(seen)} if seen is not None else {}),

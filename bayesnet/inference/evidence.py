@@ -118,6 +118,8 @@ def _virtual(variable: Variable, value: Mapping[Any, Any]) -> FloatArray:
     left = dict.fromkeys(variable.states)
     for state, likelihood in value.items():
         index = _state_index(variable, state)
+        if variable.states[index] not in left:
+            raise ValueError(f"virtual evidence names {variable.states[index]} twice")
         if (
             isinstance(likelihood, bool)
             or not isinstance(likelihood, numbers.Real)
@@ -128,7 +130,7 @@ def _virtual(variable: Variable, value: Mapping[Any, Any]) -> FloatArray:
                 f"the likelihood of {state} must be a number of at least 0, not {likelihood!r}"
             )
         vector[index] = float(likelihood)
-        left.pop(variable.states[index], None)
+        del left[variable.states[index]]
     if left:
         raise ValueError(f"virtual evidence needs a likelihood for {', '.join(left)} too")
     if not vector.any():

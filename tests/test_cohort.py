@@ -569,3 +569,17 @@ def test_the_shipped_model_is_left_alone(command, monkeypatch, tmp_path):
     refused = CliRunner().invoke(app, ["model", command[0], "pt_failure", *command[1:]])
     assert refused.exit_code == 2
     assert "write a copy of your own" in refused.output + (refused.stderr or "")
+
+
+# ---------------------------------------------------------------- codes, likelihoods and limits
+
+
+def test_necessity_when_a_likelihood_makes_the_outcome_certain(model):
+    frame = pd.DataFrame({
+        "age": [40] * 4, "pt_failure__present": [1.0, 0.4, 0.5, 0.0],
+        "pt_failure__absent": [None, 0.0, None, None],
+    })
+    found = model.diagnose_frame(frame, attribution=True)["kinesiophobia__necessity"]
+    wanted = model.diagnose({"age": 40, "pt_failure": {"absent": 0, "present": 1}})["kinesiophobia"].necessity
+    assert found.iloc[:2].to_numpy() == pytest.approx(wanted, rel=1e-12)
+    assert found.iloc[2:].isna().all()

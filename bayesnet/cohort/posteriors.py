@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -176,12 +176,18 @@ def _necessities(
     links = outcome_links(model.network, model.outcome)
     if any((link >= 1).any() for link in links.values()):
         raise EvidenceError(["attribution of a table needs outcome links below one"])
-    failed = codes[:, failed_at] == 1
+    size = len(model.network[model.outcome])
+    code = codes[:, failed_at]
+    said = np.where((code >= 0)[:, None], np.eye(size)[code], 1.0)
+    said = said * encoded.likelihoods.get(failed_at, 1.0)
+    failed = (said[:, 0] == 0) & (said[:, 1] > 0)
     success = codes.copy()
     success[:, failed_at] = 0
-    posteriors, log_success = _run(model, success, encoded, threads)
+    # What is said of the outcome would rule out the success that is asked about.
+    others = {i: x for i, x in encoded.likelihoods.items() if i != failed_at}
+    posteriors, log_success = _run(model, success, replace(encoded, likelihoods=others), threads)
     with np.errstate(invalid="ignore"):
-        odds = np.exp(log_success - log_evidence)
+        odds = said[:, 1] * np.exp(log_success - log_evidence)
     found = {}
     for c in model.causes:
         if c in links:

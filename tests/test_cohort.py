@@ -583,3 +583,15 @@ def test_necessity_when_a_likelihood_makes_the_outcome_certain(model):
     wanted = model.diagnose({"age": 40, "pt_failure": {"absent": 0, "present": 1}})["kinesiophobia"].necessity
     assert found.iloc[:2].to_numpy() == pytest.approx(wanted, rel=1e-12)
     assert found.iloc[2:].isna().all()
+
+
+@pytest.mark.parametrize("end", ["\n", "", "\r\n"])
+def test_empty_cells_of_a_single_column_are_rows(model, tmp_path, end):
+    path, out = tmp_path / "a.csv", tmp_path / "o.csv"
+    path.write_text("age\n34\n\n50\n\n\n60" + end, encoding="utf-8", newline="")
+    score(model, path, out)
+    found = pd.read_csv(out)
+    assert found["row"].tolist() == [0, 1, 2, 3, 4, 5]
+    assert found["spinal_stenosis"].iloc[5] == pytest.approx(model.diagnose({"age": 60})["spinal_stenosis"].posterior)
+    path.write_text("age,fever\n34,absent\n\n50,absent\n", encoding="utf-8")
+    assert score(model, path, out).rows == 2

@@ -595,3 +595,42 @@ def test_empty_cells_of_a_single_column_are_rows(model, tmp_path, end):
     assert found["spinal_stenosis"].iloc[5] == pytest.approx(model.diagnose({"age": 60})["spinal_stenosis"].posterior)
     path.write_text("age,fever\n34,absent\n\n50,absent\n", encoding="utf-8")
     assert score(model, path, out).rows == 2
+
+
+CODES = """
+columns:
+  fieber: {variable: fever, values: {1: present, 0: absent}}
+  mann: {variable: sex, values: {true: male, false: female}}
+  alter: age
+not_known: [-9]
+"""
+
+
+def mapping_of(text, model, tmp_path):
+    path = tmp_path / "map.yaml"
+    path.write_text(text, encoding="utf-8")
+    return read_mapping(path, model.network)
+
+
+def test_codes_are_the_same_from_every_kind_of_table(model, tmp_path):
+    mapping = mapping_of(CODES, model, tmp_path)
+    frame = pd.DataFrame({"fieber": [1.0, 0.0, -9.0], "mann": [True, False, True], "alter": [50.0, -9.0, 60.0]})
+    wanted = [{"fever": True, "sex": "male", "age": 50}, {"fever": False, "sex": "female"}, {"sex": "male", "age": 60}]
+    frame.to_csv(tmp_path / "a.csv", index=False)
+    table = pa.Table.from_pandas(frame, preserve_index=False)
+    pq.write_table(table, tmp_path / "a.parquet")
+    found = [model.diagnose_frame(x, mapping=mapping) for x in (frame, frame.astype(str), table.to_pandas())]
+    for name in ("a.csv", "a.parquet"):
+        score(model, tmp_path / name, tmp_path / "o.parquet", mapping=mapping)
+        found.append(pd.read_parquet(tmp_path / "o.parquet"))
+    for answer in found:
+        for i, row in enumerate(wanted):
+            assert answer["vertebral_infection"].iloc[i] == pytest.approx(
+                model.diagnose(row)["vertebral_infection"].posterior, rel=1e-12)
+
+
+def test_true_and_one_in_a_column_are_two_codes(model):
+    for cells in ([1, True, "absent"], [True, 1, None]):
+        frame = pd.DataFrame({"fever": pd.Series(cells, dtype=object)})
+        found = model.diagnose_frame(frame, errors="column")
+        assert found["error"].notna().tolist() == [type(x) is int for x in cells]

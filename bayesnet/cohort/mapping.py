@@ -51,7 +51,7 @@ class Column:
     state : str or None
         When set, the column holds the likelihood of this state (virtual evidence).
     values : mapping str -> object
-        The registry's code -> a value as `model.diagnose` takes it; None for not known.
+        The registry's code (as `code_text` spells it) -> a value as `model.diagnose` takes it; None for not known.
     thresholds : mapping str -> tuple of (operator, number)
         State -> bounds that must all hold; the first state that fits is taken.
     scale, offset : float
@@ -82,7 +82,8 @@ class Column:
         try:
             return self._of(variable, value, text, not_known)
         except ValueError as error:
-            raise ValueError(self._instead(variable, text) or str(error)) from error
+            shown = value if isinstance(value, str) else text
+            raise ValueError(self._instead(variable, shown) or str(error)) from error
 
     def _of(
         self, variable: Variable, value: Any, text: str, not_known: Sequence[str]
@@ -97,6 +98,8 @@ class Column:
         if isinstance(value, bool) or not self._is_numeric:
             if isinstance(value, str) and "|" in value:
                 value = [part.strip() for part in value.split("|")]
+            elif text in variable.states and value not in variable.states:
+                value = text
             return likelihood_of(variable, value)
         try:
             number = float(value)

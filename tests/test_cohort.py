@@ -634,3 +634,21 @@ def test_true_and_one_in_a_column_are_two_codes(model):
         frame = pd.DataFrame({"fever": pd.Series(cells, dtype=object)})
         found = model.diagnose_frame(frame, errors="column")
         assert found["error"].notna().tolist() == [type(x) is int for x in cells]
+
+
+@pytest.mark.parametrize(("text", "words"), [
+    ('"99"', ("99",)), ("-9", ("-9",)), ("-9.0", ("-9",)), ("NA", ("NA",)), ("[-9, x]", ("-9", "x")), ("0", ("0",)),
+])
+def test_not_known_may_be_a_single_code(model, tmp_path, text, words):
+    assert mapping_of(f"columns: {{a: fever}}\nnot_known: {text}\n", model, tmp_path).not_known == words
+
+
+@pytest.mark.parametrize(("text", "says"), [
+    ("columns: {a: fever}\nnot_known: {x: 1}", "must be a code, or a list"),
+    ("columns: {a: {variable: fever, values: 5}}", "values must be a mapping"),
+    ("columns: {a: {variable: fever, thresholds: 5}}", "thresholds must be a mapping"),
+    ("columns: {a: {variable: [fever]}}", "unknown variable"),
+])
+def test_mappings_of_the_wrong_kind_say_what_to_write(model, tmp_path, text, says):
+    with pytest.raises(CohortError, match=says):
+        mapping_of(text, model, tmp_path)

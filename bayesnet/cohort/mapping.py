@@ -218,10 +218,13 @@ def read_mapping(path: str | os.PathLike[str], network: Network) -> ColumnMappin
             columns[name] = _column(entry, network)
         except ValueError as error:
             problems.append(Problem(f"{name}: {error}", where))
+    given = data.get("not_known")
+    listed = given if isinstance(given, list) else [] if given is None else [given]
+    if any(isinstance(x, dict | list) for x in listed):
+        problems.append(Problem("not_known must be a code, or a list such as [NA, -9]", source.where("not_known")))
     if problems:
         raise CohortError(problems)
-    words = tuple(code_text(x) for x in data.get("not_known") or ())
-    return ColumnMapping(columns, words)
+    return ColumnMapping(columns, tuple(code_text(x) for x in listed))
 
 
 _KEYS = ("variable", "state", "values", "thresholds", "scale", "offset", "combine")
@@ -235,9 +238,12 @@ def _column(entry: Any, network: Network) -> Column:
     unknown = [k for k in entry if k not in _KEYS]
     if unknown:
         raise ValueError(f"unknown key {unknown[0]!r}.{did_you_mean(unknown[0], _KEYS)}")
+    for key in ("values", "thresholds"):
+        if not isinstance(entry.get(key) or {}, dict):
+            raise ValueError(f"{key} must be a mapping, not {entry[key]!r}")
     id = entry["variable"]
-    if id not in network:
-        raise ValueError(f"unknown variable {id!r}.{did_you_mean(id, network.variables)}")
+    if not isinstance(id, str) or id not in network:
+        raise ValueError(f"unknown variable {id!r}.{did_you_mean(str(id), network.variables)}")
     variable = network[id]
     state = entry.get("state")
     for s in [*([state] if state is not None else []), *(entry.get("thresholds") or {})]:

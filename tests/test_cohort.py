@@ -652,3 +652,26 @@ def test_not_known_may_be_a_single_code(model, tmp_path, text, words):
 def test_mappings_of_the_wrong_kind_say_what_to_write(model, tmp_path, text, says):
     with pytest.raises(CohortError, match=says):
         mapping_of(text, model, tmp_path)
+
+
+@pytest.mark.parametrize("names", [("a", "b"), ("b", "a")])
+def test_worst_holds_if_either_column_says_so(model, tmp_path, names):
+    mapping = mapping_of("columns: {a: {variable: leg_pain, combine: worst}, b: leg_pain}", model, tmp_path)
+    none, above, below = model.network["leg_pain"].states[:3]
+    cells = {
+        "a": [none, below, f"{none}|{above}", above, None, f"{none}|{above}", f"{none}|{below}"],
+        "b": [above, none, below, f"{none}|{below}", above, None, f"{none}|{above}"],
+    }
+    wanted = [above, below, below, [above, below], above, [none, above], [none, above, below]]
+    found = model.diagnose_frame(pd.DataFrame({n: cells[n] for n in names}), mapping=mapping)
+    for i, value in enumerate(wanted):
+        d = model.diagnose({"leg_pain": value})
+        assert found["spinal_stenosis"].iloc[i] == pytest.approx(d["spinal_stenosis"].posterior, rel=1e-12), i
+        assert found["log_evidence"].iloc[i] == pytest.approx(d.log_evidence, abs=1e-9), i
+
+
+def test_columns_that_exclude_each_other_are_said(model):
+    frame = pd.DataFrame({"fever": ["present", "present"], "fever__present": [0.0, 1.0]})
+    found = model.diagnose_frame(frame, errors="column")
+    assert found["error"].iloc[0] == "fever: two columns exclude each other"
+    assert found["error"].isna().tolist() == [False, True]

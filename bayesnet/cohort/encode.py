@@ -135,6 +135,7 @@ def encode(
     bad: dict[int, str] = {}
     virtual: dict[str, dict[str, Factor]] = {}
     filled: set[int] = set()
+    worst = {c.variable for c in mapping.columns.values() if c.worst}
     for factor in columns:
         column = mapping.columns.get(factor.name)
         if column is None:
@@ -146,23 +147,37 @@ def encode(
         table, vectors, errors = _read(factor, column, variable, mapping.not_known)
         if errors:
             _note(bad, factor, errors)
-        new = table[factor.index]
-        if i in filled:
-            codes[i] = _combined(codes[i], new, column, bad)
-        else:
-            codes[i] = new
-            filled.add(i)
+        new, given = table[factor.index], None
         if vectors:
             given = np.ones((rows, len(variable)))
             for k, vector in vectors.items():
                 given[factor.index == k] = vector
-            likelihoods[i] = likelihoods.get(i, 1.0) * given
             uncertain |= np.isin(factor.index, list(vectors))
+        if i in filled and column.variable in worst:
+            if given is None and i not in likelihoods:
+                codes[i] = np.maximum(codes[i], new)
+                continue
+            size = len(variable)
+            both = _worst_of(
+                _dense(codes[i], likelihoods.get(i), size), _dense(new, given, size)
+            )
+            certain = np.count_nonzero(both, axis=1) == 1
+            codes[i] = np.where(certain, both.argmax(axis=1), -1)
+            likelihoods[i] = np.where(certain[:, None], 1.0, both)
+            continue
+        codes[i] = _agreed(codes[i], new, column.variable, bad) if i in filled else new
+        filled.add(i)
+        if given is not None:
+            likelihoods[i] = likelihoods.get(i, 1.0) * given
     for id, given_states in virtual.items():
         i, variable = at[id], network[id]
         vector, known = _virtual(variable, given_states, rows, bad)
         likelihoods[i] = likelihoods.get(i, 1.0) * vector
         uncertain |= known
+    for i, vector in likelihoods.items():
+        left = _dense(codes[i], vector, len(network[variables[i]]))
+        for row in np.flatnonzero(~(left > 0).any(axis=1)).tolist():
+            bad.setdefault(row, f"{variables[i]}: two columns exclude each other")
     return Encoded(np.ascontiguousarray(codes.T), likelihoods, uncertain, bad)
 
 
@@ -200,14 +215,30 @@ def _note(bad: dict[int, str], factor: Factor, errors: Mapping[int, str]) -> Non
         bad[row] = f"{bad[row]}; {said}" if row in bad else said
 
 
-def _combined(old: CodeArray, new: CodeArray, column: Column, bad: dict[int, str]) -> CodeArray:
-    """Two columns of one variable: what either knows; where they differ, the worse or a bad row."""
-    if column.worst:
-        return np.maximum(old, new)
+def _agreed(old: CodeArray, new: CodeArray, variable: str, bad: dict[int, str]) -> CodeArray:
+    """Two columns of one variable: what either knows; where they differ, a bad row."""
     for row in np.flatnonzero((old >= 0) & (new >= 0) & (old != new)).tolist():
-        said = f"{column.variable}: two columns give different values"
+        said = f"{variable}: two columns give different values"
         bad[row] = f"{bad[row]}; {said}" if row in bad else said
     return np.where(old >= 0, old, new)
+
+
+def _dense(codes: CodeArray, given: FloatArray | None, size: int) -> FloatArray:
+    """Likelihoods, a row each, of known states and what else is said of the variable."""
+    found = np.where((codes >= 0)[:, None], np.eye(size)[codes], 1.0)
+    return found if given is None else found * given
+
+
+def _worst_of(a: FloatArray, b: FloatArray) -> FloatArray:
+    """Likelihoods of the worse of two cells: of sets, every state that can be the worse of the two.
+
+    Where one cell says nothing, it is what the other says.
+    """
+    worst = np.maximum(
+        a * np.maximum.accumulate(b, axis=1), b * np.maximum.accumulate(a, axis=1)
+    )
+    silent = (a == 1).all(axis=1) | (b == 1).all(axis=1)
+    return np.where(silent[:, None], a * b, worst)
 
 
 def _virtual(

@@ -10,7 +10,8 @@
 
 A number may be brought to other units before it is read: `scale` and `offset` (x * scale + offset).
 Several columns may name one variable; where they differ the row is refused, unless one of them says
-`combine: worst`.
+`combine: worst`: then the higher state is taken, and of cells with several possible states every
+state that can be the higher of the two.
 """
 
 from __future__ import annotations
@@ -58,6 +59,7 @@ class Column:
         Applied to numbers first: x * scale + offset.
     worst : bool
         Whether, where several columns name the variable, the one with the higher state is taken.
+        It is enough that one of them says so.
     """
 
     variable: str

@@ -675,3 +675,23 @@ def test_columns_that_exclude_each_other_are_said(model):
     found = model.diagnose_frame(frame, errors="column")
     assert found["error"].iloc[0] == "fever: two columns exclude each other"
     assert found["error"].isna().tolist() == [False, True]
+
+
+def test_likelihood_columns_have_units_and_codes_for_not_known(model, tmp_path):
+    mapping = mapping_of(
+        "columns: {p_fever: {variable: fever, state: present, scale: 0.01}}\nnot_known: [-9]", model, tmp_path
+    )
+    frame = pd.DataFrame({"p_fever": ["30", "-9", "NA", "-9.0", "300", "high", None]})
+    found = model.diagnose_frame(frame, mapping=mapping, errors="column")
+    evidence = [{"fever": {"absent": 0.7, "present": 0.3}}, {}, {}, {}]
+    for i, row in enumerate(evidence):
+        assert found["vertebral_infection"].iloc[i] == pytest.approx(
+            model.diagnose(row)["vertebral_infection"].posterior, rel=1e-12)
+    assert found["error"].notna().tolist() == [False] * 4 + [True, True, False]
+    assert found["error"].iloc[4] == "p_fever: '300': expected a probability from 0 to 1"
+
+
+@pytest.mark.parametrize("text", ["values: {1: present}", "thresholds: {present: '> 1'}", "combine: worst"])
+def test_likelihood_columns_have_no_values(model, tmp_path, text):
+    with pytest.raises(CohortError, match="is not for a column that holds the likelihood of a state"):
+        mapping_of(f"columns: {{a: {{variable: fever, state: present, {text}}}}}", model, tmp_path)

@@ -133,7 +133,7 @@ def encode(
     likelihoods: dict[int, FloatArray] = {}
     uncertain = np.zeros(rows, bool)
     bad: dict[int, str] = {}
-    virtual: dict[str, dict[str, Factor]] = {}
+    virtual: dict[str, dict[str, tuple[Factor, Column]]] = {}
     filled: set[int] = set()
     worst = {c.variable for c in mapping.columns.values() if c.worst}
     for factor in columns:
@@ -141,7 +141,7 @@ def encode(
         if column is None:
             continue
         if column.state is not None:
-            virtual.setdefault(column.variable, {})[column.state] = factor
+            virtual.setdefault(column.variable, {})[column.state] = factor, column
             continue
         variable, i = network[column.variable], at[column.variable]
         table, vectors, errors = _read(factor, column, variable, mapping.not_known)
@@ -171,7 +171,7 @@ def encode(
             likelihoods[i] = likelihoods.get(i, 1.0) * given
     for id, given_states in virtual.items():
         i, variable = at[id], network[id]
-        vector, known = _virtual(variable, given_states, rows, bad)
+        vector, known = _virtual(variable, given_states, rows, mapping.not_known, bad)
         likelihoods[i] = likelihoods.get(i, 1.0) * vector
         uncertain |= known
     for i, vector in likelihoods.items():
@@ -242,24 +242,22 @@ def _worst_of(a: FloatArray, b: FloatArray) -> FloatArray:
 
 
 def _virtual(
-    variable: Variable, given: Mapping[str, Factor], rows: int, bad: dict[int, str]
+    variable: Variable, given: Mapping[str, tuple[Factor, Column]], rows: int,
+    not_known: Sequence[str], bad: dict[int, str],
 ) -> tuple[FloatArray, npt.NDArray[np.bool_]]:
     """Likelihoods from one column a state; a state without a column gets what is left of one.
 
     A row whose columns are all empty says nothing.
     """
     found = np.full((rows, len(variable)), np.nan)
-    for state, factor in given.items():
+    for state, (factor, column) in given.items():
         numbers = np.full(len(factor.values) + 1, np.nan)
         wrong: dict[int, str] = {}
         for k, value in enumerate(factor.values):
             try:
-                numbers[k] = float(value)
-            except (TypeError, ValueError):
-                numbers[k] = -1.0
-            if not 0 <= numbers[k] <= 1 and not np.isnan(numbers[k]):
-                shown = str(value)[:QUOTED]
-                wrong[k] = f"{shown!r}: expected a probability from 0 to 1"
+                numbers[k] = column.probability(value, not_known)
+            except ValueError as error:
+                wrong[k] = _shortened(str(error), value)
         if wrong:
             _note(bad, factor, wrong)
         found[:, variable.states.index(state)] = numbers[factor.index]

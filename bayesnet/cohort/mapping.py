@@ -16,6 +16,7 @@ state that can be the higher of the two.
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 import re
@@ -50,7 +51,8 @@ class Column:
     ----------
     variable : str
     state : str or None
-        When set, the column holds the likelihood of this state (virtual evidence).
+        When set, the column holds the likelihood of this state (virtual evidence), a number from 0
+        to 1 once `scale` and `offset` are applied.
     values : mapping str -> object
         The registry's code (as `code_text` spells it) -> a value as `model.diagnose` takes it; None for not known.
     thresholds : mapping str -> tuple of (operator, number)
@@ -86,6 +88,23 @@ class Column:
         except ValueError as error:
             shown = value if isinstance(value, str) else text
             raise ValueError(self._instead(variable, shown) or str(error)) from error
+
+    def probability(self, value: Any, not_known: Sequence[str]) -> float:
+        """The likelihood of `state` that a cell gives; NaN for not known.
+
+        Raises
+        ------
+        ValueError
+        """
+        text = code_text(value)
+        if text in not_known or text.lower() in NOT_KNOWN:
+            return math.nan
+        with contextlib.suppress(TypeError, ValueError):
+            number = float(value) * self.scale + self.offset
+            if 0 <= number <= 1 or math.isnan(number):
+                return number
+        shown = value if isinstance(value, str) else text
+        raise ValueError(f"{shown!r}: expected a probability from 0 to 1")
 
     def _of(
         self, variable: Variable, value: Any, text: str, not_known: Sequence[str]
@@ -251,6 +270,12 @@ def _column(entry: Any, network: Network) -> Column:
     for s in [*([state] if state is not None else []), *(entry.get("thresholds") or {})]:
         if s not in variable.states:
             raise ValueError(f"{s!r} is not a state of {id}; expected {', '.join(variable.states)}")
+    refused = [k for k in ("values", "thresholds", "combine") if entry.get(k)]
+    if state is not None and refused:
+        raise ValueError(
+            f"{refused[0]} is not for a column that holds the likelihood of a state: leave out "
+            f"{refused[0]}, or leave out state"
+        )
     values = {}
     for code, value in (entry.get("values") or {}).items():
         likelihood_of(variable, value)

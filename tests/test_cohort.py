@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -24,6 +25,7 @@ from bayesnet.cohort.mapping import Column
 from bayesnet.cohort.suggest import unread_values
 from bayesnet.errors import CohortError
 from bayesnet.validation import shipped_cases
+from bayesnet.validation.structure import independence_tests
 
 pa = pytest.importorskip("pyarrow", reason="tests of tables need pip install 'bayesnet[cohort]'")
 import pyarrow.parquet as pq  # noqa: E402
@@ -695,3 +697,44 @@ def test_likelihood_columns_have_units_and_codes_for_not_known(model, tmp_path):
 def test_likelihood_columns_have_no_values(model, tmp_path, text):
     with pytest.raises(CohortError, match="is not for a column that holds the likelihood of a state"):
         mapping_of(f"columns: {{a: {{variable: fever, state: present, {text}}}}}", model, tmp_path)
+
+
+SMALL = """
+name: small
+{outcome}
+parts:
+  context:
+    sex: {{states: [female, male], table: {{p: {{female: 0.5, male: 0.5}}, expert: x}}}}
+    site: {{states: [{states}], table: {{p: {{{shares}}}, expert: x}}}}
+  {cause}
+  history:
+    redness: {{table: {{given: [sex], rows: {{female: {{p: 0.1, expert: x}}, male: {{p: 0.3, expert: x}}}}}}}}
+"""
+GOUT = """cause:
+    gout: {group: underlying, table: {p: 0.2, expert: x}}
+  outcome:
+    failed: {noisy_or: {gout: {p: 0.5, expert: x}, leak: {p: 0.1, expert: x}}}"""
+
+
+def small_model(tmp_path, states=2, cause=GOUT, outcome="outcome: failed"):
+    names = [f"s{i}" for i in range(states)]
+    shares = ", ".join(f"{s}: {1 / states:.15f}" for s in names)
+    path = tmp_path / "small.yaml"
+    path.write_text(SMALL.format(
+        outcome=outcome, cause=cause, states=", ".join(names), shares=shares), encoding="utf-8")
+    return bayesnet.load(path)
+
+
+def test_too_many_states_for_a_table_are_said(tmp_path):
+    large = small_model(tmp_path, 200)
+    frame = pd.DataFrame({"site": ["s0", "s199"], "sex": ["male", "female"]})
+    for ask in (large.diagnose_frame, large.fit, large.log_probability,
+                partial(independence_tests, large)):
+        with pytest.raises(CohortError, match=r"site has 200 states, and in tables .* at most 128"):
+            ask(frame)
+    with pytest.raises(CohortError, match="site has 200 states"):
+        large.simulate(5)
+    assert len(large.diagnose_frame(frame[["sex"]])) == 2
+    full = small_model(tmp_path, 128)
+    found = full.diagnose_frame(frame.replace("s199", "s127"))
+    assert found["gout"].iloc[1] == pytest.approx(full.diagnose({"site": "s127"})["gout"].posterior)

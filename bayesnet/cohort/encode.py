@@ -11,12 +11,15 @@ import numpy as np
 import numpy.typing as npt
 
 from bayesnet.cohort.mapping import Column, ColumnMapping
+from bayesnet.errors import CohortError
 from bayesnet.network import Network, Variable
 from bayesnet.network.factor import FloatArray
 
-__all__ = ["Encoded", "Factor", "encode", "factor_of_arrow", "factor_of_pandas"]
+__all__ = ["Encoded", "Factor", "check_states", "encode", "factor_of_arrow", "factor_of_pandas"]
 
 CodeArray = npt.NDArray[np.int8]
+#: States are numbered from 0 in a signed byte.
+MOST_STATES = 128
 #: Bad cells are quoted to so many characters.
 QUOTED = 40
 
@@ -105,6 +108,21 @@ def factor_of_arrow(name: str, array: Any) -> Factor:
     return Factor(name, index.to_numpy(zero_copy_only=False), array.dictionary.to_pylist())
 
 
+def check_states(network: Network, variables: Iterable[str]) -> None:
+    """Refuse variables with more states than a table's codes can number.
+
+    Raises
+    ------
+    CohortError
+    """
+    large = [v for v in dict.fromkeys(variables) if len(network[v]) > MOST_STATES]
+    if large:
+        raise CohortError([
+            f"{v} has {len(network[v])} states, and in tables a variable may have at most {MOST_STATES}: "
+            "join some of its states" for v in large
+        ])
+
+
 def encode(
     network: Network,
     variables: Sequence[str],
@@ -127,7 +145,13 @@ def encode(
     Returns
     -------
     Encoded
+
+    Raises
+    ------
+    CohortError
+        When a column is of a variable with more states than can be numbered.
     """
+    check_states(network, (c.variable for c in mapping.columns.values()))
     at = {v: i for i, v in enumerate(variables)}
     codes = np.full((len(variables), rows), -1, np.int8)
     likelihoods: dict[int, FloatArray] = {}

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from bayesnet.cohort.encode import check_states
 from bayesnet.errors import EvidenceError, did_you_mean
 from bayesnet.inference import likelihoods_of
 from bayesnet.inference.sampling import draw_states, given_parents
@@ -74,6 +75,8 @@ def simulate(
     ------
     EvidenceError, ImpossibleEvidenceError
         When `given` or `missing` is wrong.
+    CohortError
+        When a variable has more states than a table can have.
     """
     import pandas as pd
 
@@ -121,6 +124,7 @@ def draw_patients(
 ) -> dict[str, StateArray]:
     """State indices of `n` patients, exactly from P(everything | evidence)."""
     network = model.network
+    check_states(network, network.variables)
     roots = {v: x for v, x in vectors.items() if not network.parents(v)}
     rest = {v: x / x.max() for v, x in vectors.items() if v not in roots}
     log_all, log_roots = (

@@ -738,3 +738,29 @@ def test_too_many_states_for_a_table_are_said(tmp_path):
     full = small_model(tmp_path, 128)
     found = full.diagnose_frame(frame.replace("s199", "s127"))
     assert found["gout"].iloc[1] == pytest.approx(full.diagnose({"site": "s127"})["gout"].posterior)
+
+
+def test_causes_of_one_group_have_answers(tmp_path):
+    frame = pd.DataFrame({"sex": ["male", None]})
+    for group in ("psychosocial", "underlying"):
+        one = small_model(tmp_path, cause=GOUT.replace("underlying", group))
+        found = one.diagnose_frame(frame, attribution=True)
+        assert found["gout"].iloc[0] == pytest.approx(one.diagnose({"sex": "male"})["gout"].posterior)
+        assert found["top_cause"].notna().tolist() == [group == "underlying"] * 2
+        table = pa.Table.from_pandas(frame, preserve_index=False)
+        assert one.diagnose_frame(table)["gout"].to_pylist() == found["gout"].tolist()
+        pq.write_table(table, tmp_path / "a.parquet")
+        for name, read in (("o.parquet", pd.read_parquet), ("o.csv", pd.read_csv)):
+            score(one, tmp_path / "a.parquet", tmp_path / name)
+            np.testing.assert_allclose(read(tmp_path / name)["gout"], found["gout"])
+
+
+def test_a_model_without_causes_says_so(tmp_path):
+    none = small_model(tmp_path, cause="", outcome="")
+    frame = pd.DataFrame({"sex": ["male", None]})
+    frame.to_csv(tmp_path / "a.csv", index=False)
+    for ask in (lambda: none.diagnose({"sex": "male"}), lambda: none.diagnose_frame(frame),
+                lambda: score(none, tmp_path / "a.csv", tmp_path / "o.csv")):
+        with pytest.raises(bayesnet.BayesnetError, match="has no causes"):
+            ask()
+    assert not (tmp_path / "o.csv.partial").exists()

@@ -66,7 +66,7 @@ def diagnose_frame(
     DataFrame
         Of the kind that was given; pandas keeps its index. A column for every cause (the probability
         that it is present) and state of a graded cause (`cause__state`), `log_evidence`,
-        `top_cause` (the most probable diagnosis) and `triage`.
+        `top_cause` (the most probable diagnosis; empty where the model has none) and `triage`.
 
     Raises
     ------

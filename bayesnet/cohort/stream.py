@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 from bayesnet.cohort.frame import answers_frame, factors_answer, unused_columns, usable_mapping
 from bayesnet.cohort.mapping import ColumnMapping
 from bayesnet.cohort.source import Block, Piece, TableSource, open_table
+from bayesnet.diagnosis.result import check_causes
 from bayesnet.errors import CohortError, Problem, did_you_mean
 
 if TYPE_CHECKING:
@@ -136,6 +137,7 @@ def score(
     CohortError
         When the input, the output or an option cannot be used.
     """
+    check_causes(model)
     table = open_table(source)
     out = Path(output)
     ending = out.suffix.lower()

@@ -764,3 +764,17 @@ def test_a_model_without_causes_says_so(tmp_path):
         with pytest.raises(bayesnet.BayesnetError, match="has no causes"):
             ask()
     assert not (tmp_path / "o.csv.partial").exists()
+
+
+@pytest.mark.parametrize("ending", [".csv", ".parquet"])
+def test_kept_columns_named_like_the_answers_get_other_names(tmp_path, ending):
+    one = small_model(tmp_path)
+    path, out = tmp_path / "a.csv", tmp_path / f"o{ending}"
+    path.write_text("row,sex,gout,gout_given,id\na,male,present,y,z\n", encoding="utf-8")
+    score(one, path, out, keep=["row", "gout", "gout_given", "id", "id"])
+    found = (pd.read_csv if ending == ".csv" else pd.read_parquet)(out)
+    assert list(found)[:6] == ["row", "row_given", "gout_given_given", "gout_given", "id", "gout"]
+    assert found.iloc[0, :5].tolist() == [0, "a", "present", "y", "z"]
+    path.write_text("id,sex,id\na,male,b\n", encoding="utf-8")
+    with pytest.raises(CohortError, match="'id' comes twice"):
+        score(one, path, out, keep=["id"])

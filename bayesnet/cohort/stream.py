@@ -116,7 +116,8 @@ def score(
         every good row, with its number in the input (`row`, from 0).
     mapping : ColumnMapping, optional
     keep : sequence of str
-        Columns of the input that are copied to the output.
+        Columns of the input that are copied to the output; `NAME_given` where the output has a
+        column of that name itself.
     attribution : bool
         As for `diagnose_frame`.
     memory : str
@@ -150,10 +151,12 @@ def score(
     for name in keep:
         if name not in table.names:
             raise CohortError([f"--keep: no column {name!r}.{did_you_mean(name, table.names)}"])
+        if table.names.count(name) > 1:
+            raise CohortError([f"--keep: column {name!r} comes twice; give one of them another name"])
     limit = bytes_of(memory)
     size = max(FEWEST_ROWS, min(MOST_ROWS, (limit - BASE_MEMORY) // ROW_MEMORY))
     folder = out.with_name(out.name + ".partial")
-    job = Job(model, table, used, tuple(keep), folder, ".csv" if ending == ".csv" else ".parquet",
+    job = Job(model, table, used, tuple(dict.fromkeys(keep)), folder, ".csv" if ending == ".csv" else ".parquet",
               size, attribution, jobs)
     _begin(job)
     resumed = sum(d["rows"] for d in _done(folder).values())
@@ -266,6 +269,19 @@ def _empty_block(job: Job) -> Block:
     return Block((), table, np.zeros(0, np.int64), {})
 
 
+def _names_kept(keep: Sequence[str], answers: Sequence[str]) -> dict[str, str]:
+    """The names in the output of the columns that are copied: another where the answer has one so named."""
+    taken = {"row", *answers}
+    found = {}
+    for column in keep:
+        name = column
+        while name in taken or (name != column and name in keep):
+            name += "_given"
+        found[column] = name
+        taken.add(name)
+    return found
+
+
 def _write_block(job: Job, name: str, block: Block) -> None:
     import numpy as np
     import pyarrow as pa
@@ -275,11 +291,11 @@ def _write_block(job: Job, name: str, block: Block) -> None:
     )
     frame = answers_frame(job.model, [answers], job.attribution, with_errors=False)
     table = pa.Table.from_pandas(frame, preserve_index=False).replace_schema_metadata(None)
-    for at, column in enumerate(job.keep):
+    for at, (column, name_there) in enumerate(_names_kept(job.keep, table.column_names).items()):
         kept = block.table.column(column)
         if pa.types.is_dictionary(kept.type):
             kept = kept.cast(kept.type.value_type)
-        table = table.add_column(at, column if column not in table.column_names else f"{column}_given", kept)
+        table = table.add_column(at, name_there, kept)
     table = table.add_column(0, "row", pa.array(block.numbers, pa.int64()))
     bad = {int(block.numbers[r]): said for r, said in answers.bad.items()} | block.unreadable
     if answers.bad:

@@ -778,3 +778,25 @@ def test_kept_columns_named_like_the_answers_get_other_names(tmp_path, ending):
     path.write_text("id,sex,id\na,male,b\n", encoding="utf-8")
     with pytest.raises(CohortError, match="'id' comes twice"):
         score(one, path, out, keep=["id"])
+
+
+def test_rows_of_a_partition_are_called_that(model):
+    dd = pytest.importorskip("dask.dataframe", reason="needs pip install 'bayesnet[cluster]'")
+    frame = pd.DataFrame({"fever": ["absent"] * 9 + ["hgh"]})
+    lazy = model.diagnose_frame(dd.from_pandas(frame, npartitions=2))
+    with pytest.raises(CohortError, match=r"^row 4 of its partition: fever: 'hgh'"):
+        lazy.compute(scheduler="sync")
+
+
+def test_check_looks_at_no_more_rows_than_asked(tmp_path, monkeypatch):
+    monkeypatch.setattr("bayesnet.cohort.check.BLOCK", 4)
+    one = small_model(tmp_path)
+    path = tmp_path / "a.csv"
+    path.write_text("sex,site\n" + "male,s0\n" * 8 + "male\nx,s0\n" + "female,s1\n" * 40, encoding="utf-8")
+    for limit, rows, bad in ((3, 3, 0), (7, 7, 0), (9, 9, 1), (10, 10, 2), (20, 20, 2), (500, 50, 2)):
+        found = check_table(one, path, limit=limit)
+        assert (found.rows, found.bad) == (rows, bad), limit
+    frame = pd.DataFrame({"sex": ["male"] * 10 + [None] * 90})
+    pq.write_table(pa.Table.from_pandas(frame), tmp_path / "a.parquet", row_group_size=8)
+    found = check_table(one, tmp_path / "a.parquet", limit=20)
+    assert (found.rows, found.variables["known"].tolist()) == (20, [0.5])

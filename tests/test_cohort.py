@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from decimal import Decimal
 from functools import partial
 
 import numpy as np
@@ -800,3 +801,28 @@ def test_check_looks_at_no_more_rows_than_asked(tmp_path, monkeypatch):
     pq.write_table(pa.Table.from_pandas(frame), tmp_path / "a.parquet", row_group_size=8)
     found = check_table(one, tmp_path / "a.parquet", limit=20)
     assert (found.rows, found.variables["known"].tolist()) == (20, [0.5])
+
+
+def test_columns_of_lists_are_named_and_decimals_are_numbers(model, tmp_path):
+    import polars as pl
+
+    lists = pa.table({"age": [40, 50], "leg_pain": [["none"], ["none", "above_knee"]], "tags": [["a"], []]})
+    structs = pa.table({"fever": [{"present": 0.2}, None], "age": [40, 50]})
+    for table, name in ((lists, "leg_pain"), (pl.from_arrow(lists), "leg_pain"), (structs, "fever")):
+        with pytest.raises(CohortError, match=f"column '{name}': expected a column of words, .* not "):
+            model.diagnose_frame(table)
+    path, out = tmp_path / "a.parquet", tmp_path / "o.csv"
+    pq.write_table(lists, path)
+    with pytest.raises(CohortError, match="column 'leg_pain'"):
+        score(model, path, out)
+    pq.write_table(lists.drop_columns("leg_pain"), path)
+    with pytest.raises(CohortError, match=r"--keep: column 'tags' is of list.*write .parquet"):
+        score(model, path, out, keep=["tags"])
+    assert sorted(f.name for f in tmp_path.iterdir()) == ["a.parquet"]
+    assert score(model, path, tmp_path / "o.parquet", keep=["tags"]).good == 2
+    # A column that means nothing to the model may be of any kind.
+    wanted = model.diagnose_frame(pd.DataFrame({"age": [40, 50]}))["spinal_stenosis"].tolist()
+    assert model.diagnose_frame(lists.drop_columns("leg_pain"))["spinal_stenosis"].to_pylist() == wanted
+    decimals = pa.table({"age": pa.array([Decimal("40.00"), Decimal("50.00")])})
+    for table in (decimals, decimals.to_pandas(), pl.from_arrow(decimals)):
+        assert np.asarray(model.diagnose_frame(table)["spinal_stenosis"]).tolist() == wanted

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bayesnet.cohort.mapping import Column, ColumnMapping
-from bayesnet.errors import CohortError
+from bayesnet.errors import CohortError, Problem
 from bayesnet.network import Network, Variable
 from bayesnet.network.factor import FloatArray
 
@@ -34,11 +34,14 @@ class Factor:
     index : ndarray of int
         Shape `(rows,)`; -1 where the cell is empty.
     values : sequence
+    unread : str
+        The kind of column, where cells of that kind cannot be read.
     """
 
     name: str
     index: npt.NDArray[np.signedinteger[Any]]
     values: Sequence[Any]
+    unread: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,7 +103,11 @@ def factor_of_arrow(name: str, array: Any) -> Factor:
     if pa.types.is_null(array.type):
         return Factor(name, np.full(len(array), -1), [])
     if not pa.types.is_dictionary(array.type):
-        array = pc.dictionary_encode(array)
+        try:
+            array = pc.dictionary_encode(array)
+        except pa.ArrowNotImplementedError:
+            # Only an error where the column means something to the model.
+            return Factor(name, np.full(len(array), -1), [], str(array.type))
     index = array.indices
     if index.null_count:
         # Signed: some libraries number their dictionaries without a sign.
@@ -149,7 +156,8 @@ def encode(
     Raises
     ------
     CohortError
-        When a column is of a variable with more states than can be numbered.
+        When a column is of a variable with more states than can be numbered, or has cells of a
+        kind that cannot be read (lists).
     """
     check_states(network, (c.variable for c in mapping.columns.values()))
     at = {v: i for i, v in enumerate(variables)}
@@ -164,6 +172,12 @@ def encode(
         column = mapping.columns.get(factor.name)
         if column is None:
             continue
+        if factor.unread:
+            raise CohortError([Problem(
+                f"expected a column of words, numbers or true and false, not {factor.unread}; write "
+                "several possible states as 'a|b', likelihoods in columns 'finding__state'",
+                f"column {factor.name!r}",
+            )])
         if column.state is not None:
             virtual.setdefault(column.variable, {})[column.state] = factor, column
             continue

@@ -22,6 +22,7 @@ import os
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -82,6 +83,8 @@ class Column:
         """
         if isinstance(value, str):
             value = value.strip()
+        if isinstance(value, Decimal):
+            value = float(value)
         text = code_text(value)
         try:
             return self._of(variable, value, text, not_known)

@@ -24,7 +24,7 @@ from bayesnet.cohort.frame import answers_frame, factors_answer, unused_columns,
 from bayesnet.cohort.mapping import ColumnMapping
 from bayesnet.cohort.source import Block, Piece, TableSource, open_table
 from bayesnet.diagnosis.result import check_causes
-from bayesnet.errors import CohortError, Problem, did_you_mean
+from bayesnet.errors import BayesnetError, CohortError, Problem, did_you_mean
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -160,7 +160,13 @@ def score(
               size, attribution, jobs)
     _begin(job)
     resumed = sum(d["rows"] for d in _done(folder).values())
-    _score_pieces(job, dask, progress)
+    try:
+        _score_pieces(job, dask, progress)
+    except BayesnetError:
+        # Nothing to go on with, and the folder would be in the way of another try.
+        if not _done(folder):
+            shutil.rmtree(folder)
+        raise
     done = _done(folder)
     rows = sum(d["rows"] for d in done.values())
     bad = sum(d["bad"] for d in done.values())
@@ -311,6 +317,7 @@ def _write_block(job: Job, name: str, block: Block) -> None:
 
 def _write_table(path: Path, table: pa.Table) -> None:
     if path.name.split(".")[-3] == "csv":
+        import pyarrow as pa
         import pyarrow.csv as pc
 
         words = [f.name for f in table.schema if _is_dictionary(f.type)]
@@ -318,6 +325,12 @@ def _write_table(path: Path, table: pa.Table) -> None:
             i = table.column_names.index(name)
             column = table.column(i)
             table = table.set_column(i, name, column.cast(column.type.value_type))
+        for column in table.schema:
+            if pa.types.is_nested(column.type):
+                raise CohortError([
+                    f"--keep: column {column.name!r} is of {column.type}, which CSV cannot hold: "
+                    "write .parquet, or leave the column out"
+                ])
         pc.write_csv(table, path, pc.WriteOptions(quoting_style="needed"))
     else:
         with _writer(path, table.schema) as writer:

@@ -826,3 +826,46 @@ def test_columns_of_lists_are_named_and_decimals_are_numbers(model, tmp_path):
     decimals = pa.table({"age": pa.array([Decimal("40.00"), Decimal("50.00")])})
     for table in (decimals, decimals.to_pandas(), pl.from_arrow(decimals)):
         assert np.asarray(model.diagnose_frame(table)["spinal_stenosis"]).tolist() == wanted
+
+
+def test_outputs_that_cannot_be_are_refused_before_anything_is_done(tmp_path, monkeypatch):
+    one = small_model(tmp_path)
+    path = tmp_path / "a.csv"
+    path.write_text("sex\nmale\n", encoding="utf-8")
+    (tmp_path / "o.csv").mkdir()
+    (tmp_path / "results").mkdir()
+    (tmp_path / "results" / "thesis.txt").write_text("keep", encoding="utf-8")
+    (tmp_path / "file").write_text("keep", encoding="utf-8")
+    before = sorted(tmp_path.rglob("*"))
+    for name, says in (("o.csv", "is a folder"), ("file", "is a file"), ("results", "not of an earlier run"),
+                       ("file/o.csv", "cannot be made"), ("x" * 300 + ".csv", "cannot be read or written")):
+        with pytest.raises(CohortError, match=says):
+            score(one, path, tmp_path / name)
+
+    def refuse(*_):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(os, "replace", refuse)
+    done = bayes("score", path, "-o", tmp_path / "p.csv", "-m", tmp_path / "small.yaml")
+    monkeypatch.undo()
+    assert done.exit_code == 2
+    assert "cannot be read or written: Permission denied" in done.output
+    assert sorted(f for f in tmp_path.rglob("*") if ".partial" not in f.name and ".tmp" not in f.name) == before
+    for _ in range(2):
+        score(one, path, tmp_path / "parts")
+    assert [f.name for f in (tmp_path / "parts").iterdir()] == ["00000000-00000.parquet"]
+
+
+def test_numbers_of_threads_and_seeds_are_checked(tmp_path):
+    one = small_model(tmp_path)
+    frame = pd.DataFrame({"sex": ["male"]})
+    frame.to_csv(tmp_path / "a.csv", index=False)
+    for wrong in (-1, 0, 1.5):
+        with pytest.raises(CohortError, match="threads must be a whole number of at least 1"):
+            one.diagnose_frame(frame, threads=wrong)
+        with pytest.raises(CohortError, match="jobs must be a whole number of at least 1"):
+            score(one, tmp_path / "a.csv", tmp_path / "o.csv", jobs=wrong)
+    for wrong in (-1, 0.5):
+        with pytest.raises(bayesnet.EvidenceError, match="seed must be a whole number of at least 0"):
+            one.simulate(2, seed=wrong)
+    assert bayes("simulate", "-n", 2, "-o", tmp_path / "a.csv", "--seed", -1).exit_code == 2

@@ -74,7 +74,7 @@ def simulate(
     Raises
     ------
     EvidenceError, ImpossibleEvidenceError
-        When `given` or `missing` is wrong.
+        When `n`, `seed`, `given` or `missing` is wrong.
     CohortError
         When a variable has more states than a table can have.
     """
@@ -82,6 +82,8 @@ def simulate(
 
     if isinstance(n, bool) or not isinstance(n, int | np.integer) or n < 0:
         raise EvidenceError([f"n must be a whole number of at least 0, not {n!r}"])
+    if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
+        raise EvidenceError([f"seed must be a whole number of at least 0, not {seed!r}"])
     network = model.network
     vectors = likelihoods_of(network, given or {})
     share = _shares(network, missing)

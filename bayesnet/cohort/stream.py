@@ -15,12 +15,19 @@ import os
 import re
 import shutil
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bayesnet.cohort.frame import answers_frame, factors_answer, unused_columns, usable_mapping
+from bayesnet.cohort.frame import (
+    answers_frame,
+    check_processors,
+    factors_answer,
+    unused_columns,
+    usable_mapping,
+)
 from bayesnet.cohort.mapping import ColumnMapping
 from bayesnet.cohort.source import Block, Piece, TableSource, open_table
 from bayesnet.diagnosis.result import check_causes
@@ -36,6 +43,7 @@ __all__ = ["Job", "Scored", "bytes_of", "score", "score_piece"]
 #: What the process needs before it reads a row, and for every row of a block (measured, rounded up).
 BASE_MEMORY, ROW_MEMORY = 420 << 20, 8_000
 MOST_ROWS, FEWEST_ROWS = 50_000, 1_000
+_PART = re.compile(r"\d{8}-\d{5}\.parquet")
 _UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 
 
@@ -142,10 +150,9 @@ def score(
     table = open_table(source)
     out = Path(output)
     ending = out.suffix.lower()
-    if ending not in ("", ".parquet", ".csv"):
-        raise CohortError([Problem("expected .parquet, .csv or a folder name", str(out))])
-    if out.resolve() == Path(source).resolve():
-        raise CohortError([Problem("the output would replace the input", str(out))])
+    check_processors(jobs, "jobs")
+    with _clear_errors_of(out):
+        _check_output(out, Path(source))
     used = usable_mapping(model, table.names, mapping)
     unused = unused_columns(model, table.names, used, keep)
     for name in keep:
@@ -158,14 +165,53 @@ def score(
     folder = out.with_name(out.name + ".partial")
     job = Job(model, table, used, tuple(dict.fromkeys(keep)), folder, ".csv" if ending == ".csv" else ".parquet",
               size, attribution, jobs)
+    with _clear_errors_of(out):
+        return _scored(job, out, dask, progress, (*table.notes, *unused))
+
+
+@contextmanager
+def _clear_errors_of(out: Path) -> Iterator[None]:
+    """What the system says of files, as an error of ours."""
+    try:
+        yield
+    except OSError as error:
+        said = f"cannot be read or written: {error.strerror or error}"
+        raise CohortError([Problem(said, str(error.filename or out))]) from error
+
+
+def _check_output(out: Path, source: Path) -> None:
+    """Refuse what cannot be written, and what would be lost by writing, before anything is computed."""
+    ending = out.suffix.lower()
+    said = ""
+    if ending not in ("", ".parquet", ".csv"):
+        said = "expected .parquet, .csv or a folder name"
+    elif out.resolve() == source.resolve():
+        said = "the output would replace the input"
+    elif ending and out.is_dir():
+        said = "is a folder: name a file in it"
+    elif not ending and out.is_file():
+        said = "is a file: expected .parquet, .csv or the name of a folder"
+    elif out.is_dir() and not all(_PART.fullmatch(f.name) for f in out.iterdir()):
+        said = "has files that are not of an earlier run: name another folder"
+    elif not out.name:
+        said = "has no name: name a folder in it"
+    if said:
+        raise CohortError([Problem(said, str(out))])
+
+
+def _scored(
+    job: Job, out: Path, dask: str | Any, progress: Callable[[int, int | None], None] | None,
+    notes: tuple[str, ...],
+) -> Scored:
+    folder = job.folder
     _begin(job)
     resumed = sum(d["rows"] for d in _done(folder).values())
     try:
         _score_pieces(job, dask, progress)
-    except BayesnetError:
+    except (BayesnetError, OSError):
         # Nothing to go on with, and the folder would be in the way of another try.
         if not _done(folder):
-            shutil.rmtree(folder)
+            shutil.rmtree(folder, ignore_errors=True)
         raise
     done = _done(folder)
     rows = sum(d["rows"] for d in done.values())
@@ -177,7 +223,7 @@ def score(
         _rejects_of(out).unlink(missing_ok=True)  # of an earlier run
     _gather(job, out)
     shutil.rmtree(folder)
-    return Scored(out, rejects, rows, rows - bad, bad, resumed, (*table.notes, *unused))
+    return Scored(out, rejects, rows, rows - bad, bad, resumed, notes)
 
 
 def _begin(job: Job) -> None:

@@ -25,6 +25,7 @@ from bayesnet.cohort.check import check_table
 from bayesnet.cohort.mapping import Column
 from bayesnet.cohort.suggest import unread_values
 from bayesnet.errors import CohortError
+from bayesnet.network import Variable
 from bayesnet.validation import shipped_cases
 from bayesnet.validation.structure import independence_tests
 
@@ -632,8 +633,14 @@ def test_codes_are_the_same_from_every_kind_of_table(model, tmp_path):
                 model.diagnose(row)["vertebral_infection"].posterior, rel=1e-12)
 
 
+def test_states_that_are_numbers_are_read_from_text_too():
+    grade = Variable("grade", ("1", "2", "3"))
+    for cell in ("2.0", 2.0, "2", 2, " 2 "):
+        assert Column("grade").likelihood(grade, cell, ()).tolist() == [0, 1, 0]
+
+
 def test_true_and_one_in_a_column_are_two_codes(model):
-    for cells in ([1, True, "absent"], [True, 1, None]):
+    for cells in ([1, True, "absent"], [True, 1, None], [False, 0, None], [np.bool_(True), 1]):
         frame = pd.DataFrame({"fever": pd.Series(cells, dtype=object)})
         found = model.diagnose_frame(frame, errors="column")
         assert found["error"].notna().tolist() == [type(x) is int for x in cells]

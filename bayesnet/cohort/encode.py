@@ -81,11 +81,12 @@ def factor_of_pandas(name: str, series: Any) -> Factor:
         known = [not (x is None or (isinstance(x, float) and math.isnan(x))) for x in cells]
         return Factor(name, np.where(known, np.arange(len(cells)), -1), cells)
     distinct = values.tolist()
-    if series.dtype == object and any(x in (0, 1) for x in distinct):
+    if series.dtype == object and pd.api.types.infer_dtype(series).startswith("mixed"):
         # True equals 1, so pandas takes them for one value, but they are different codes.
         is_bool = np.array([isinstance(x, bool | np.bool_) for x in series], bool)
         index = np.where(is_bool, index + len(distinct), index)
-        distinct = [int(x) if isinstance(x, bool) else x for x in distinct] + [bool(x) for x in distinct]
+        plain = [int(x) if isinstance(x, bool | np.bool_) else x for x in distinct]
+        distinct = [*plain, *(bool(x) for x in distinct)]
     return Factor(name, index, distinct)
 
 

@@ -10,6 +10,8 @@ import signal
 import subprocess
 import sys
 import time
+from decimal import Decimal
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -23,7 +25,9 @@ from bayesnet.cohort.check import check_table
 from bayesnet.cohort.mapping import Column
 from bayesnet.cohort.suggest import unread_values
 from bayesnet.errors import CohortError
+from bayesnet.network import Variable
 from bayesnet.validation import shipped_cases
+from bayesnet.validation.structure import independence_tests
 
 pa = pytest.importorskip("pyarrow", reason="tests of tables need pip install 'bayesnet[cohort]'")
 import pyarrow.parquet as pq  # noqa: E402
@@ -569,3 +573,306 @@ def test_the_shipped_model_is_left_alone(command, monkeypatch, tmp_path):
     refused = CliRunner().invoke(app, ["model", command[0], "pt_failure", *command[1:]])
     assert refused.exit_code == 2
     assert "write a copy of your own" in refused.output + (refused.stderr or "")
+
+
+# ---------------------------------------------------------------- codes, likelihoods and limits
+
+
+def test_necessity_when_a_likelihood_makes_the_outcome_certain(model):
+    frame = pd.DataFrame({
+        "age": [40] * 4, "pt_failure__present": [1.0, 0.4, 0.5, 0.0],
+        "pt_failure__absent": [None, 0.0, None, None],
+    })
+    found = model.diagnose_frame(frame, attribution=True)["kinesiophobia__necessity"]
+    wanted = model.diagnose({"age": 40, "pt_failure": {"absent": 0, "present": 1}})["kinesiophobia"].necessity
+    assert found.iloc[:2].to_numpy() == pytest.approx(wanted, rel=1e-12)
+    assert found.iloc[2:].isna().all()
+
+
+@pytest.mark.parametrize("end", ["\n", "", "\r\n"])
+def test_empty_cells_of_a_single_column_are_rows(model, tmp_path, end):
+    path, out = tmp_path / "a.csv", tmp_path / "o.csv"
+    path.write_text("age\n34\n\n50\n\n\n60" + end, encoding="utf-8", newline="")
+    score(model, path, out)
+    found = pd.read_csv(out)
+    assert found["row"].tolist() == [0, 1, 2, 3, 4, 5]
+    assert found["spinal_stenosis"].iloc[5] == pytest.approx(model.diagnose({"age": 60})["spinal_stenosis"].posterior)
+    path.write_text("age,fever\n34,absent\n\n50,absent\n", encoding="utf-8")
+    assert score(model, path, out).rows == 2
+
+
+CODES = """
+columns:
+  fieber: {variable: fever, values: {1: present, 0: absent}}
+  mann: {variable: sex, values: {true: male, false: female}}
+  alter: age
+not_known: [-9]
+"""
+
+
+def mapping_of(text, model, tmp_path):
+    path = tmp_path / "map.yaml"
+    path.write_text(text, encoding="utf-8")
+    return read_mapping(path, model.network)
+
+
+def test_codes_are_the_same_from_every_kind_of_table(model, tmp_path):
+    mapping = mapping_of(CODES, model, tmp_path)
+    frame = pd.DataFrame({"fieber": [1.0, 0.0, -9.0], "mann": [True, False, True], "alter": [50.0, -9.0, 60.0]})
+    wanted = [{"fever": True, "sex": "male", "age": 50}, {"fever": False, "sex": "female"}, {"sex": "male", "age": 60}]
+    frame.to_csv(tmp_path / "a.csv", index=False)
+    table = pa.Table.from_pandas(frame, preserve_index=False)
+    pq.write_table(table, tmp_path / "a.parquet")
+    found = [model.diagnose_frame(x, mapping=mapping) for x in (frame, frame.astype(str), table.to_pandas())]
+    for name in ("a.csv", "a.parquet"):
+        score(model, tmp_path / name, tmp_path / "o.parquet", mapping=mapping)
+        found.append(pd.read_parquet(tmp_path / "o.parquet"))
+    for answer in found:
+        for i, row in enumerate(wanted):
+            assert answer["vertebral_infection"].iloc[i] == pytest.approx(
+                model.diagnose(row)["vertebral_infection"].posterior, rel=1e-12)
+
+
+def test_states_that_are_numbers_are_read_from_text_too():
+    grade = Variable("grade", ("1", "2", "3"))
+    for cell in ("2.0", 2.0, "2", 2, " 2 "):
+        assert Column("grade").likelihood(grade, cell, ()).tolist() == [0, 1, 0]
+
+
+def test_true_and_one_in_a_column_are_two_codes(model):
+    for cells in ([1, True, "absent"], [True, 1, None], [False, 0, None], [np.bool_(True), 1]):
+        frame = pd.DataFrame({"fever": pd.Series(cells, dtype=object)})
+        found = model.diagnose_frame(frame, errors="column")
+        assert found["error"].notna().tolist() == [type(x) is int for x in cells]
+
+
+@pytest.mark.parametrize(("text", "words"), [
+    ('"99"', ("99",)), ("-9", ("-9",)), ("-9.0", ("-9",)), ("NA", ("NA",)), ("[-9, x]", ("-9", "x")), ("0", ("0",)),
+])
+def test_not_known_may_be_a_single_code(model, tmp_path, text, words):
+    assert mapping_of(f"columns: {{a: fever}}\nnot_known: {text}\n", model, tmp_path).not_known == words
+
+
+@pytest.mark.parametrize(("text", "says"), [
+    ("columns: {a: fever}\nnot_known: {x: 1}", "must be a code, or a list"),
+    ("columns: {a: {variable: fever, values: 5}}", "values must be a mapping"),
+    ("columns: {a: {variable: fever, thresholds: 5}}", "thresholds must be a mapping"),
+    ("columns: {a: {variable: [fever]}}", "unknown variable"),
+])
+def test_mappings_of_the_wrong_kind_say_what_to_write(model, tmp_path, text, says):
+    with pytest.raises(CohortError, match=says):
+        mapping_of(text, model, tmp_path)
+
+
+@pytest.mark.parametrize("names", [("a", "b"), ("b", "a")])
+def test_worst_holds_if_either_column_says_so(model, tmp_path, names):
+    mapping = mapping_of("columns: {a: {variable: leg_pain, combine: worst}, b: leg_pain}", model, tmp_path)
+    none, above, below = model.network["leg_pain"].states[:3]
+    cells = {
+        "a": [none, below, f"{none}|{above}", above, None, f"{none}|{above}", f"{none}|{below}"],
+        "b": [above, none, below, f"{none}|{below}", above, None, f"{none}|{above}"],
+    }
+    wanted = [above, below, below, [above, below], above, [none, above], [none, above, below]]
+    found = model.diagnose_frame(pd.DataFrame({n: cells[n] for n in names}), mapping=mapping)
+    for i, value in enumerate(wanted):
+        d = model.diagnose({"leg_pain": value})
+        assert found["spinal_stenosis"].iloc[i] == pytest.approx(d["spinal_stenosis"].posterior, rel=1e-12), i
+        assert found["log_evidence"].iloc[i] == pytest.approx(d.log_evidence, abs=1e-9), i
+
+
+def test_columns_that_exclude_each_other_are_said(model):
+    frame = pd.DataFrame({"fever": ["present", "present"], "fever__present": [0.0, 1.0]})
+    found = model.diagnose_frame(frame, errors="column")
+    assert found["error"].iloc[0] == "fever: two columns exclude each other"
+    assert found["error"].isna().tolist() == [False, True]
+
+
+def test_likelihood_columns_have_units_and_codes_for_not_known(model, tmp_path):
+    mapping = mapping_of(
+        "columns: {p_fever: {variable: fever, state: present, scale: 0.01}}\nnot_known: [-9]", model, tmp_path
+    )
+    frame = pd.DataFrame({"p_fever": ["30", "-9", "NA", "-9.0", "300", "high", None]})
+    found = model.diagnose_frame(frame, mapping=mapping, errors="column")
+    evidence = [{"fever": {"absent": 0.7, "present": 0.3}}, {}, {}, {}]
+    for i, row in enumerate(evidence):
+        assert found["vertebral_infection"].iloc[i] == pytest.approx(
+            model.diagnose(row)["vertebral_infection"].posterior, rel=1e-12)
+    assert found["error"].notna().tolist() == [False] * 4 + [True, True, False]
+    assert found["error"].iloc[4] == "p_fever: '300': expected a probability from 0 to 1"
+
+
+@pytest.mark.parametrize("text", ["values: {1: present}", "thresholds: {present: '> 1'}", "combine: worst"])
+def test_likelihood_columns_have_no_values(model, tmp_path, text):
+    with pytest.raises(CohortError, match="is not for a column that holds the likelihood of a state"):
+        mapping_of(f"columns: {{a: {{variable: fever, state: present, {text}}}}}", model, tmp_path)
+
+
+SMALL = """
+name: small
+{outcome}
+parts:
+  context:
+    sex: {{states: [female, male], table: {{p: {{female: 0.5, male: 0.5}}, expert: x}}}}
+    site: {{states: [{states}], table: {{p: {{{shares}}}, expert: x}}}}
+  {cause}
+  history:
+    redness: {{table: {{given: [sex], rows: {{female: {{p: 0.1, expert: x}}, male: {{p: 0.3, expert: x}}}}}}}}
+"""
+GOUT = """cause:
+    gout: {group: underlying, table: {p: 0.2, expert: x}}
+  outcome:
+    failed: {noisy_or: {gout: {p: 0.5, expert: x}, leak: {p: 0.1, expert: x}}}"""
+
+
+def small_model(tmp_path, states=2, cause=GOUT, outcome="outcome: failed"):
+    names = [f"s{i}" for i in range(states)]
+    shares = ", ".join(f"{s}: {1 / states:.15f}" for s in names)
+    path = tmp_path / "small.yaml"
+    path.write_text(SMALL.format(
+        outcome=outcome, cause=cause, states=", ".join(names), shares=shares), encoding="utf-8")
+    return bayesnet.load(path)
+
+
+def test_too_many_states_for_a_table_are_said(tmp_path):
+    large = small_model(tmp_path, 200)
+    frame = pd.DataFrame({"site": ["s0", "s199"], "sex": ["male", "female"]})
+    for ask in (large.diagnose_frame, large.fit, large.log_probability,
+                partial(independence_tests, large)):
+        with pytest.raises(CohortError, match=r"site has 200 states, and in tables .* at most 128"):
+            ask(frame)
+    with pytest.raises(CohortError, match="site has 200 states"):
+        large.simulate(5)
+    assert len(large.diagnose_frame(frame[["sex"]])) == 2
+    full = small_model(tmp_path, 128)
+    found = full.diagnose_frame(frame.replace("s199", "s127"))
+    assert found["gout"].iloc[1] == pytest.approx(full.diagnose({"site": "s127"})["gout"].posterior)
+
+
+def test_causes_of_one_group_have_answers(tmp_path):
+    frame = pd.DataFrame({"sex": ["male", None]})
+    for group in ("psychosocial", "underlying"):
+        one = small_model(tmp_path, cause=GOUT.replace("underlying", group))
+        found = one.diagnose_frame(frame, attribution=True)
+        assert found["gout"].iloc[0] == pytest.approx(one.diagnose({"sex": "male"})["gout"].posterior)
+        assert found["top_cause"].notna().tolist() == [group == "underlying"] * 2
+        table = pa.Table.from_pandas(frame, preserve_index=False)
+        assert one.diagnose_frame(table)["gout"].to_pylist() == found["gout"].tolist()
+        pq.write_table(table, tmp_path / "a.parquet")
+        for name, read in (("o.parquet", pd.read_parquet), ("o.csv", pd.read_csv)):
+            score(one, tmp_path / "a.parquet", tmp_path / name)
+            np.testing.assert_allclose(read(tmp_path / name)["gout"], found["gout"])
+
+
+def test_a_model_without_causes_says_so(tmp_path):
+    none = small_model(tmp_path, cause="", outcome="")
+    frame = pd.DataFrame({"sex": ["male", None]})
+    frame.to_csv(tmp_path / "a.csv", index=False)
+    for ask in (lambda: none.diagnose({"sex": "male"}), lambda: none.diagnose_frame(frame),
+                lambda: score(none, tmp_path / "a.csv", tmp_path / "o.csv")):
+        with pytest.raises(bayesnet.BayesnetError, match="has no causes"):
+            ask()
+    assert not (tmp_path / "o.csv.partial").exists()
+
+
+@pytest.mark.parametrize("ending", [".csv", ".parquet"])
+def test_kept_columns_named_like_the_answers_get_other_names(tmp_path, ending):
+    one = small_model(tmp_path)
+    path, out = tmp_path / "a.csv", tmp_path / f"o{ending}"
+    path.write_text("row,sex,gout,gout_given,id\na,male,present,y,z\n", encoding="utf-8")
+    score(one, path, out, keep=["row", "gout", "gout_given", "id", "id"])
+    found = (pd.read_csv if ending == ".csv" else pd.read_parquet)(out)
+    assert list(found)[:6] == ["row", "row_given", "gout_given_given", "gout_given", "id", "gout"]
+    assert found.iloc[0, :5].tolist() == [0, "a", "present", "y", "z"]
+    path.write_text("id,sex,id\na,male,b\n", encoding="utf-8")
+    with pytest.raises(CohortError, match="'id' comes twice"):
+        score(one, path, out, keep=["id"])
+
+
+def test_rows_of_a_partition_are_called_that(model):
+    dd = pytest.importorskip("dask.dataframe", reason="needs pip install 'bayesnet[cluster]'")
+    frame = pd.DataFrame({"fever": ["absent"] * 9 + ["hgh"]})
+    lazy = model.diagnose_frame(dd.from_pandas(frame, npartitions=2))
+    with pytest.raises(CohortError, match=r"^row 4 of its partition: fever: 'hgh'"):
+        lazy.compute(scheduler="sync")
+
+
+def test_check_looks_at_no_more_rows_than_asked(tmp_path, monkeypatch):
+    monkeypatch.setattr("bayesnet.cohort.check.BLOCK", 4)
+    one = small_model(tmp_path)
+    path = tmp_path / "a.csv"
+    path.write_text("sex,site\n" + "male,s0\n" * 8 + "male\nx,s0\n" + "female,s1\n" * 40, encoding="utf-8")
+    for limit, rows, bad in ((3, 3, 0), (7, 7, 0), (9, 9, 1), (10, 10, 2), (20, 20, 2), (500, 50, 2)):
+        found = check_table(one, path, limit=limit)
+        assert (found.rows, found.bad) == (rows, bad), limit
+    frame = pd.DataFrame({"sex": ["male"] * 10 + [None] * 90})
+    pq.write_table(pa.Table.from_pandas(frame), tmp_path / "a.parquet", row_group_size=8)
+    found = check_table(one, tmp_path / "a.parquet", limit=20)
+    assert (found.rows, found.variables["known"].tolist()) == (20, [0.5])
+
+
+def test_columns_of_lists_are_named_and_decimals_are_numbers(model, tmp_path):
+    import polars as pl
+
+    lists = pa.table({"age": [40, 50], "leg_pain": [["none"], ["none", "above_knee"]], "tags": [["a"], []]})
+    structs = pa.table({"fever": [{"present": 0.2}, None], "age": [40, 50]})
+    for table, name in ((lists, "leg_pain"), (pl.from_arrow(lists), "leg_pain"), (structs, "fever")):
+        with pytest.raises(CohortError, match=f"column '{name}': expected a column of words, .* not "):
+            model.diagnose_frame(table)
+    path, out = tmp_path / "a.parquet", tmp_path / "o.csv"
+    pq.write_table(lists, path)
+    with pytest.raises(CohortError, match="column 'leg_pain'"):
+        score(model, path, out)
+    pq.write_table(lists.drop_columns("leg_pain"), path)
+    with pytest.raises(CohortError, match=r"--keep: column 'tags' is of list.*write .parquet"):
+        score(model, path, out, keep=["tags"])
+    assert sorted(f.name for f in tmp_path.iterdir()) == ["a.parquet"]
+    assert score(model, path, tmp_path / "o.parquet", keep=["tags"]).good == 2
+    # A column that means nothing to the model may be of any kind.
+    wanted = model.diagnose_frame(pd.DataFrame({"age": [40, 50]}))["spinal_stenosis"].tolist()
+    assert model.diagnose_frame(lists.drop_columns("leg_pain"))["spinal_stenosis"].to_pylist() == wanted
+    decimals = pa.table({"age": pa.array([Decimal("40.00"), Decimal("50.00")])})
+    for table in (decimals, decimals.to_pandas(), pl.from_arrow(decimals)):
+        assert np.asarray(model.diagnose_frame(table)["spinal_stenosis"]).tolist() == wanted
+
+
+def test_outputs_that_cannot_be_are_refused_before_anything_is_done(tmp_path, monkeypatch):
+    one = small_model(tmp_path)
+    path = tmp_path / "a.csv"
+    path.write_text("sex\nmale\n", encoding="utf-8")
+    (tmp_path / "o.csv").mkdir()
+    (tmp_path / "results").mkdir()
+    (tmp_path / "results" / "thesis.txt").write_text("keep", encoding="utf-8")
+    (tmp_path / "file").write_text("keep", encoding="utf-8")
+    before = sorted(tmp_path.rglob("*"))
+    for name, says in (("o.csv", "is a folder"), ("file", "is a file"), ("results", "not of an earlier run"),
+                       ("file/o.csv", "cannot be made"), ("x" * 300 + ".csv", "cannot be read or written")):
+        with pytest.raises(CohortError, match=says):
+            score(one, path, tmp_path / name)
+
+    def refuse(*_):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(os, "replace", refuse)
+    done = bayes("score", path, "-o", tmp_path / "p.csv", "-m", tmp_path / "small.yaml")
+    monkeypatch.undo()
+    assert done.exit_code == 2
+    assert "cannot be read or written: Permission denied" in done.output
+    assert sorted(f for f in tmp_path.rglob("*") if ".partial" not in f.name and ".tmp" not in f.name) == before
+    for _ in range(2):
+        score(one, path, tmp_path / "parts")
+    assert [f.name for f in (tmp_path / "parts").iterdir()] == ["00000000-00000.parquet"]
+
+
+def test_numbers_of_threads_and_seeds_are_checked(tmp_path):
+    one = small_model(tmp_path)
+    frame = pd.DataFrame({"sex": ["male"]})
+    frame.to_csv(tmp_path / "a.csv", index=False)
+    for wrong in (-1, 0, 1.5):
+        with pytest.raises(CohortError, match="threads must be a whole number of at least 1"):
+            one.diagnose_frame(frame, threads=wrong)
+        with pytest.raises(CohortError, match="jobs must be a whole number of at least 1"):
+            score(one, tmp_path / "a.csv", tmp_path / "o.csv", jobs=wrong)
+    for wrong in (-1, 0.5):
+        with pytest.raises(bayesnet.EvidenceError, match="seed must be a whole number of at least 0"):
+            one.simulate(2, seed=wrong)
+    assert bayes("simulate", "-n", 2, "-o", tmp_path / "a.csv", "--seed", -1).exit_code == 2

@@ -136,7 +136,7 @@ def simulate(
         typer.Option(help="Share of empty cells, or variable=share, role=share; repeat for more."),
     ] = None,
     hidden: Annotated[bool, typer.Option(help="Add the true causes.")] = False,
-    seed: Annotated[int, typer.Option(help="Same seed, same patients.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Same seed, same patients.")] = 0,
 ) -> None:
     """Draw simulated patients from the model, into a table."""
     import bayesnet

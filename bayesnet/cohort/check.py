@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +14,7 @@ from bayesnet.cohort.encode import encode
 from bayesnet.cohort.frame import usable_mapping
 from bayesnet.cohort.mapping import ColumnMapping
 from bayesnet.cohort.posteriors import answer_rows
-from bayesnet.cohort.source import open_table
+from bayesnet.cohort.source import Block, open_table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -93,7 +93,8 @@ def check_table(
     reasons: Counter[str] = Counter()
     rows = bad = impossible = 0
     for piece in source.pieces:
-        for block in source.blocks(piece, BLOCK, used.columns):
+        for read in source.blocks(piece, min(BLOCK, limit), used.columns):
+            block = _first(read, limit)
             n = len(block.numbers)
             encoded = encode(network, tuple(network.variables), block.factors, n, used)
             answers = answer_rows(model, encoded, outcome_given=given)
@@ -116,6 +117,15 @@ def check_table(
         rows, bad, impossible, _variables(model, used, counts, rows),
         tuple(n for n in source.names if n not in used.columns),
         dict(reasons.most_common(MOST_REASONS)), source.notes,
+    )
+
+
+def _first(block: Block, limit: int) -> Block:
+    """The rows of a block that are among the first `limit` of the table."""
+    n = int(np.searchsorted(block.numbers, limit))
+    return Block(
+        tuple(replace(f, index=f.index[:n]) for f in block.factors), block.table.slice(0, n),
+        block.numbers[:n], {row: said for row, said in block.unreadable.items() if row < limit},
     )
 
 

@@ -7,6 +7,7 @@ row moves. A part that was lost with its worker is computed again by Dask.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -41,10 +42,17 @@ def _part(
 ) -> pd.DataFrame:
     from bayesnet.cohort.frame import diagnose_frame
 
-    # Dask runs one task a processor.
-    found: pd.DataFrame = diagnose_frame(
-        model, part, mapping=mapping, attribution=attribution, errors=errors, threads=1
-    )
+    try:
+        # Dask runs one task a processor.
+        found: pd.DataFrame = diagnose_frame(
+            model, part, mapping=mapping, attribution=attribution, errors=errors, threads=1
+        )
+    except CohortError as error:
+        # How many rows the partitions before this one have is not known here.
+        raise CohortError([
+            replace(p, where=f"{p.where} of its partition") if p.where.startswith("row ") else p
+            for p in error.problems
+        ]) from error
     if "error" in found:
         found["error"] = found["error"].astype("string")
     return found
@@ -87,8 +95,6 @@ def score_on_cluster(job: Job, dask: str | Any, tell: Callable[[int], None]) -> 
 
 
 def _score_one(i: int, job: Job) -> int:
-    from dataclasses import replace
-
     from bayesnet.cohort.stream import score_piece
 
     return int(np.sum(list(score_piece(replace(job, threads=1), i)), dtype=int))

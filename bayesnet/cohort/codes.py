@@ -25,14 +25,19 @@ _MISSING = (
     "-1", "-8", "-9", "-99", "-999", "-9999", "99", "999", "9999", ".", "-", "dk", "don t know",
     "do not know", "not done", "not recorded", "not asked", "not available", "refused",
 )
+_WHOLE = re.compile(r"(-?\d+)\.0*")
 _LEGEND = re.compile(r"(-?\w+)\s*[=:]\s*([A-Za-z_][A-Za-z_ ]*)")
 
 
 def code_text(value: Any) -> str:
-    """A cell's value as a mapping file writes it: 1.0 is `1`."""
+    """A code in one spelling, whichever kind of table it is from: 1.0 is `1`, TRUE is `true`."""
     if isinstance(value, float) and value.is_integer():
         return str(int(value))
-    return str(value)
+    text = str(value).strip()
+    if text.lower() in ("true", "false"):
+        return text.lower()
+    whole = _WHOLE.fullmatch(text)
+    return whole[1] if whole else text
 
 
 def plain(text: str) -> str:

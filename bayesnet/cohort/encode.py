@@ -11,12 +11,15 @@ import numpy as np
 import numpy.typing as npt
 
 from bayesnet.cohort.mapping import Column, ColumnMapping
+from bayesnet.errors import CohortError, Problem
 from bayesnet.network import Network, Variable
 from bayesnet.network.factor import FloatArray
 
-__all__ = ["Encoded", "Factor", "encode", "factor_of_arrow", "factor_of_pandas"]
+__all__ = ["Encoded", "Factor", "check_states", "encode", "factor_of_arrow", "factor_of_pandas"]
 
 CodeArray = npt.NDArray[np.int8]
+#: States are numbered from 0 in a signed byte.
+MOST_STATES = 128
 #: Bad cells are quoted to so many characters.
 QUOTED = 40
 
@@ -31,11 +34,14 @@ class Factor:
     index : ndarray of int
         Shape `(rows,)`; -1 where the cell is empty.
     values : sequence
+    unread : str
+        The kind of column, where cells of that kind cannot be read.
     """
 
     name: str
     index: npt.NDArray[np.signedinteger[Any]]
     values: Sequence[Any]
+    unread: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,7 +80,14 @@ def factor_of_pandas(name: str, series: Any) -> Factor:
         cells = series.tolist()
         known = [not (x is None or (isinstance(x, float) and math.isnan(x))) for x in cells]
         return Factor(name, np.where(known, np.arange(len(cells)), -1), cells)
-    return Factor(name, index, values.tolist())
+    distinct = values.tolist()
+    if series.dtype == object and pd.api.types.infer_dtype(series).startswith("mixed"):
+        # True equals 1, so pandas takes them for one value, but they are different codes.
+        is_bool = np.array([isinstance(x, bool | np.bool_) for x in series], bool)
+        index = np.where(is_bool, index + len(distinct), index)
+        plain = [int(x) if isinstance(x, bool | np.bool_) else x for x in distinct]
+        distinct = [*plain, *(bool(x) for x in distinct)]
+    return Factor(name, index, distinct)
 
 
 def factor_of_arrow(name: str, array: Any) -> Factor:
@@ -91,12 +104,31 @@ def factor_of_arrow(name: str, array: Any) -> Factor:
     if pa.types.is_null(array.type):
         return Factor(name, np.full(len(array), -1), [])
     if not pa.types.is_dictionary(array.type):
-        array = pc.dictionary_encode(array)
+        try:
+            array = pc.dictionary_encode(array)
+        except pa.ArrowNotImplementedError:
+            # Only an error where the column means something to the model.
+            return Factor(name, np.full(len(array), -1), [], str(array.type))
     index = array.indices
     if index.null_count:
         # Signed: some libraries number their dictionaries without a sign.
         index = pc.fill_null(index.cast(pa.int64()), -1)
     return Factor(name, index.to_numpy(zero_copy_only=False), array.dictionary.to_pylist())
+
+
+def check_states(network: Network, variables: Iterable[str]) -> None:
+    """Refuse variables with more states than a table's codes can number.
+
+    Raises
+    ------
+    CohortError
+    """
+    large = [v for v in dict.fromkeys(variables) if len(network[v]) > MOST_STATES]
+    if large:
+        raise CohortError([
+            f"{v} has {len(network[v])} states, and in tables a variable may have at most {MOST_STATES}: "
+            "join some of its states" for v in large
+        ])
 
 
 def encode(
@@ -121,42 +153,70 @@ def encode(
     Returns
     -------
     Encoded
+
+    Raises
+    ------
+    CohortError
+        When a column is of a variable with more states than can be numbered, or has cells of a
+        kind that cannot be read (lists).
     """
+    check_states(network, (c.variable for c in mapping.columns.values()))
     at = {v: i for i, v in enumerate(variables)}
     codes = np.full((len(variables), rows), -1, np.int8)
     likelihoods: dict[int, FloatArray] = {}
     uncertain = np.zeros(rows, bool)
     bad: dict[int, str] = {}
-    virtual: dict[str, dict[str, Factor]] = {}
+    virtual: dict[str, dict[str, tuple[Factor, Column]]] = {}
     filled: set[int] = set()
+    worst = {c.variable for c in mapping.columns.values() if c.worst}
     for factor in columns:
         column = mapping.columns.get(factor.name)
         if column is None:
             continue
+        if factor.unread:
+            raise CohortError([Problem(
+                f"expected a column of words, numbers or true and false, not {factor.unread}; write "
+                "several possible states as 'a|b', likelihoods in columns 'finding__state'",
+                f"column {factor.name!r}",
+            )])
         if column.state is not None:
-            virtual.setdefault(column.variable, {})[column.state] = factor
+            virtual.setdefault(column.variable, {})[column.state] = factor, column
             continue
         variable, i = network[column.variable], at[column.variable]
         table, vectors, errors = _read(factor, column, variable, mapping.not_known)
         if errors:
             _note(bad, factor, errors)
-        new = table[factor.index]
-        if i in filled:
-            codes[i] = _combined(codes[i], new, column, bad)
-        else:
-            codes[i] = new
-            filled.add(i)
+        new, given = table[factor.index], None
         if vectors:
             given = np.ones((rows, len(variable)))
             for k, vector in vectors.items():
                 given[factor.index == k] = vector
-            likelihoods[i] = likelihoods.get(i, 1.0) * given
             uncertain |= np.isin(factor.index, list(vectors))
+        if i in filled and column.variable in worst:
+            if given is None and i not in likelihoods:
+                codes[i] = np.maximum(codes[i], new)
+                continue
+            size = len(variable)
+            both = _worst_of(
+                _dense(codes[i], likelihoods.get(i), size), _dense(new, given, size)
+            )
+            certain = np.count_nonzero(both, axis=1) == 1
+            codes[i] = np.where(certain, both.argmax(axis=1), -1)
+            likelihoods[i] = np.where(certain[:, None], 1.0, both)
+            continue
+        codes[i] = _agreed(codes[i], new, column.variable, bad) if i in filled else new
+        filled.add(i)
+        if given is not None:
+            likelihoods[i] = likelihoods.get(i, 1.0) * given
     for id, given_states in virtual.items():
         i, variable = at[id], network[id]
-        vector, known = _virtual(variable, given_states, rows, bad)
+        vector, known = _virtual(variable, given_states, rows, mapping.not_known, bad)
         likelihoods[i] = likelihoods.get(i, 1.0) * vector
         uncertain |= known
+    for i, vector in likelihoods.items():
+        left = _dense(codes[i], vector, len(network[variables[i]]))
+        for row in np.flatnonzero(~(left > 0).any(axis=1)).tolist():
+            bad.setdefault(row, f"{variables[i]}: two columns exclude each other")
     return Encoded(np.ascontiguousarray(codes.T), likelihoods, uncertain, bad)
 
 
@@ -194,35 +254,49 @@ def _note(bad: dict[int, str], factor: Factor, errors: Mapping[int, str]) -> Non
         bad[row] = f"{bad[row]}; {said}" if row in bad else said
 
 
-def _combined(old: CodeArray, new: CodeArray, column: Column, bad: dict[int, str]) -> CodeArray:
-    """Two columns of one variable: what either knows; where they differ, the worse or a bad row."""
-    if column.worst:
-        return np.maximum(old, new)
+def _agreed(old: CodeArray, new: CodeArray, variable: str, bad: dict[int, str]) -> CodeArray:
+    """Two columns of one variable: what either knows; where they differ, a bad row."""
     for row in np.flatnonzero((old >= 0) & (new >= 0) & (old != new)).tolist():
-        said = f"{column.variable}: two columns give different values"
+        said = f"{variable}: two columns give different values"
         bad[row] = f"{bad[row]}; {said}" if row in bad else said
     return np.where(old >= 0, old, new)
 
 
+def _dense(codes: CodeArray, given: FloatArray | None, size: int) -> FloatArray:
+    """Likelihoods, a row each, of known states and what else is said of the variable."""
+    found = np.where((codes >= 0)[:, None], np.eye(size)[codes], 1.0)
+    return found if given is None else found * given
+
+
+def _worst_of(a: FloatArray, b: FloatArray) -> FloatArray:
+    """Likelihoods of the worse of two cells: of sets, every state that can be the worse of the two.
+
+    Where one cell says nothing, it is what the other says.
+    """
+    worst = np.maximum(
+        a * np.maximum.accumulate(b, axis=1), b * np.maximum.accumulate(a, axis=1)
+    )
+    silent = (a == 1).all(axis=1) | (b == 1).all(axis=1)
+    return np.where(silent[:, None], a * b, worst)
+
+
 def _virtual(
-    variable: Variable, given: Mapping[str, Factor], rows: int, bad: dict[int, str]
+    variable: Variable, given: Mapping[str, tuple[Factor, Column]], rows: int,
+    not_known: Sequence[str], bad: dict[int, str],
 ) -> tuple[FloatArray, npt.NDArray[np.bool_]]:
     """Likelihoods from one column a state; a state without a column gets what is left of one.
 
     A row whose columns are all empty says nothing.
     """
     found = np.full((rows, len(variable)), np.nan)
-    for state, factor in given.items():
+    for state, (factor, column) in given.items():
         numbers = np.full(len(factor.values) + 1, np.nan)
         wrong: dict[int, str] = {}
         for k, value in enumerate(factor.values):
             try:
-                numbers[k] = float(value)
-            except (TypeError, ValueError):
-                numbers[k] = -1.0
-            if not 0 <= numbers[k] <= 1 and not np.isnan(numbers[k]):
-                shown = str(value)[:QUOTED]
-                wrong[k] = f"{shown!r}: expected a probability from 0 to 1"
+                numbers[k] = column.probability(value, not_known)
+            except ValueError as error:
+                wrong[k] = _shortened(str(error), value)
         if wrong:
             _note(bad, factor, wrong)
         found[:, variable.states.index(state)] = numbers[factor.index]

@@ -20,7 +20,10 @@ if TYPE_CHECKING:
 
     from bayesnet.model import DiagnosticModel
 
-__all__ = ["answers_frame", "diagnose_frame", "factors_answer", "opened", "unused_columns", "usable_mapping"]
+__all__ = [
+    "answers_frame", "check_processors", "diagnose_frame", "factors_answer", "opened", "unused_columns",
+    "usable_mapping",
+]
 
 #: How like a variable's name a column must be to be taken for a misspelling of it.
 NEARLY = 0.8
@@ -66,15 +69,16 @@ def diagnose_frame(
     DataFrame
         Of the kind that was given; pandas keeps its index. A column for every cause (the probability
         that it is present) and state of a graded cause (`cause__state`), `log_evidence`,
-        `top_cause` (the most probable diagnosis) and `triage`.
+        `top_cause` (the most probable diagnosis; empty where the model has none) and `triage`.
 
     Raises
     ------
     CohortError
-        When rows are bad, or no column is of the model.
+        When rows are bad, no column is of the model, or `threads` is below 1.
     """
     if errors not in ("raise", "column"):
         raise ValueError(f"errors={errors!r}: expected raise or column")
+    check_processors(threads, "threads")
     if type(frame).__module__.split(".")[0] in ("dask", "dask_expr"):
         from bayesnet.cohort.cluster import diagnose_dask
 
@@ -99,6 +103,20 @@ def diagnose_frame(
         if problems:
             raise CohortError(problems)
     return rebuild(answers_frame(model, parts, attribution, errors == "column"))
+
+
+def check_processors(number: int | None, name: str) -> None:
+    """Refuse a number of threads or processes that is none.
+
+    Raises
+    ------
+    CohortError
+    """
+    is_whole = isinstance(number, int | np.integer) and not isinstance(number, bool)
+    if number is not None and not (is_whole and number >= 1):
+        raise CohortError([
+            f"{name} must be a whole number of at least 1, or None for all processors, not {number!r}"
+        ])
 
 
 def usable_mapping(

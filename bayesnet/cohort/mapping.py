@@ -10,16 +10,19 @@
 
 A number may be brought to other units before it is read: `scale` and `offset` (x * scale + offset).
 Several columns may name one variable; where they differ the row is refused, unless one of them says
-`combine: worst`.
+`combine: worst`: then the higher state is taken, and of cells with several possible states every
+state that can be the higher of the two.
 """
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -49,15 +52,17 @@ class Column:
     ----------
     variable : str
     state : str or None
-        When set, the column holds the likelihood of this state (virtual evidence).
+        When set, the column holds the likelihood of this state (virtual evidence), a number from 0
+        to 1 once `scale` and `offset` are applied.
     values : mapping str -> object
-        The registry's code -> a value as `model.diagnose` takes it; None for not known.
+        The registry's code (as `code_text` spells it) -> a value as `model.diagnose` takes it; None for not known.
     thresholds : mapping str -> tuple of (operator, number)
         State -> bounds that must all hold; the first state that fits is taken.
     scale, offset : float
         Applied to numbers first: x * scale + offset.
     worst : bool
         Whether, where several columns name the variable, the one with the higher state is taken.
+        It is enough that one of them says so.
     """
 
     variable: str
@@ -78,11 +83,31 @@ class Column:
         """
         if isinstance(value, str):
             value = value.strip()
+        if isinstance(value, Decimal):
+            value = float(value)
         text = code_text(value)
         try:
             return self._of(variable, value, text, not_known)
         except ValueError as error:
-            raise ValueError(self._instead(variable, text) or str(error)) from error
+            shown = value if isinstance(value, str) else text
+            raise ValueError(self._instead(variable, shown) or str(error)) from error
+
+    def probability(self, value: Any, not_known: Sequence[str]) -> float:
+        """The likelihood of `state` that a cell gives; NaN for not known.
+
+        Raises
+        ------
+        ValueError
+        """
+        text = code_text(value)
+        if text in not_known or text.lower() in NOT_KNOWN:
+            return math.nan
+        with contextlib.suppress(TypeError, ValueError):
+            number = float(value) * self.scale + self.offset
+            if 0 <= number <= 1 or math.isnan(number):
+                return number
+        shown = value if isinstance(value, str) else text
+        raise ValueError(f"{shown!r}: expected a probability from 0 to 1")
 
     def _of(
         self, variable: Variable, value: Any, text: str, not_known: Sequence[str]
@@ -97,6 +122,8 @@ class Column:
         if isinstance(value, bool) or not self._is_numeric:
             if isinstance(value, str) and "|" in value:
                 value = [part.strip() for part in value.split("|")]
+            elif text in variable.states and value not in variable.states:
+                value = text
             return likelihood_of(variable, value)
         try:
             number = float(value)
@@ -215,10 +242,13 @@ def read_mapping(path: str | os.PathLike[str], network: Network) -> ColumnMappin
             columns[name] = _column(entry, network)
         except ValueError as error:
             problems.append(Problem(f"{name}: {error}", where))
+    given = data.get("not_known")
+    listed = given if isinstance(given, list) else [] if given is None else [given]
+    if any(isinstance(x, dict | list) for x in listed):
+        problems.append(Problem("not_known must be a code, or a list such as [NA, -9]", source.where("not_known")))
     if problems:
         raise CohortError(problems)
-    words = tuple(code_text(x) for x in data.get("not_known") or ())
-    return ColumnMapping(columns, words)
+    return ColumnMapping(columns, tuple(code_text(x) for x in listed))
 
 
 _KEYS = ("variable", "state", "values", "thresholds", "scale", "offset", "combine")
@@ -232,14 +262,23 @@ def _column(entry: Any, network: Network) -> Column:
     unknown = [k for k in entry if k not in _KEYS]
     if unknown:
         raise ValueError(f"unknown key {unknown[0]!r}.{did_you_mean(unknown[0], _KEYS)}")
+    for key in ("values", "thresholds"):
+        if not isinstance(entry.get(key) or {}, dict):
+            raise ValueError(f"{key} must be a mapping, not {entry[key]!r}")
     id = entry["variable"]
-    if id not in network:
-        raise ValueError(f"unknown variable {id!r}.{did_you_mean(id, network.variables)}")
+    if not isinstance(id, str) or id not in network:
+        raise ValueError(f"unknown variable {id!r}.{did_you_mean(str(id), network.variables)}")
     variable = network[id]
     state = entry.get("state")
     for s in [*([state] if state is not None else []), *(entry.get("thresholds") or {})]:
         if s not in variable.states:
             raise ValueError(f"{s!r} is not a state of {id}; expected {', '.join(variable.states)}")
+    refused = [k for k in ("values", "thresholds", "combine") if entry.get(k)]
+    if state is not None and refused:
+        raise ValueError(
+            f"{refused[0]} is not for a column that holds the likelihood of a state: leave out "
+            f"{refused[0]}, or leave out state"
+        )
     values = {}
     for code, value in (entry.get("values") or {}).items():
         likelihood_of(variable, value)

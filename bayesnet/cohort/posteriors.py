@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,6 +12,7 @@ import numpy.typing as npt
 from bayesnet.cohort.encode import Encoded
 from bayesnet.diagnosis.necessity import outcome_links
 from bayesnet.diagnosis.pathways import LEVELS, gain_matrix, levels_by_benefit
+from bayesnet.diagnosis.result import check_causes
 from bayesnet.errors import EvidenceError
 from bayesnet.inference import likelihoods_of
 from bayesnet.network.factor import FloatArray
@@ -36,7 +37,8 @@ class Answers:
         every state of a graded cause (`cause__state`), `log_evidence`, and with attribution
         `cause__necessity`. NaN where a row is bad or impossible.
     top_cause : ndarray of int
-        Index into the model's diagnoses of the most probable one; -1 where there is no answer.
+        Index into the model's diagnoses of the most probable one; -1 where there is no answer,
+        and everywhere in a model of contributors alone.
     triage : ndarray of int or None
         Index into `LEVELS`; -1 where there is no answer. None when the model has no pathways.
     bad : dict int -> str
@@ -82,7 +84,13 @@ def answer_rows(
     attribution : bool
         Add the probability of necessity of every cause (a second pass: half the speed).
     threads : int, optional
+
+    Raises
+    ------
+    BayesnetError
+        When the model has no causes.
     """
+    check_causes(model)
     outcome = model.outcome
     codes = encoded.codes
     failed_at = list(model.network.variables).index(outcome) if outcome is not None else -1
@@ -108,8 +116,11 @@ def answer_rows(
     numbers["log_evidence"] = log_evidence
     if attribution:
         numbers |= _necessities(model, codes, encoded, log_evidence, skip, failed_at, threads)
-    diagnoses = np.stack([numbers[c] for c in model.causes_of("diagnoses")], axis=1)
-    top = np.where(skip, NO_ANSWER, np.nan_to_num(diagnoses).argmax(axis=1)).astype(np.int8)
+    top = np.full(len(codes), NO_ANSWER, np.int8)
+    diagnoses = [numbers[c] for c in model.causes_of("diagnoses")]
+    if diagnoses:
+        best = np.nan_to_num(np.stack(diagnoses, axis=1)).argmax(axis=1)
+        top[~skip] = best[~skip]
     level = None
     if not model.pathways.empty:
         level = _triage(model, codes, encoded, posteriors)
@@ -176,12 +187,18 @@ def _necessities(
     links = outcome_links(model.network, model.outcome)
     if any((link >= 1).any() for link in links.values()):
         raise EvidenceError(["attribution of a table needs outcome links below one"])
-    failed = codes[:, failed_at] == 1
+    size = len(model.network[model.outcome])
+    code = codes[:, failed_at]
+    said = np.where((code >= 0)[:, None], np.eye(size)[code], 1.0)
+    said = said * encoded.likelihoods.get(failed_at, 1.0)
+    failed = (said[:, 0] == 0) & (said[:, 1] > 0)
     success = codes.copy()
     success[:, failed_at] = 0
-    posteriors, log_success = _run(model, success, encoded, threads)
+    # What is said of the outcome would rule out the success that is asked about.
+    others = {i: x for i, x in encoded.likelihoods.items() if i != failed_at}
+    posteriors, log_success = _run(model, success, replace(encoded, likelihoods=others), threads)
     with np.errstate(invalid="ignore"):
-        odds = np.exp(log_success - log_evidence)
+        odds = said[:, 1] * np.exp(log_success - log_evidence)
     found = {}
     for c in model.causes:
         if c in links:

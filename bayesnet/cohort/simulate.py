@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from bayesnet.cohort.encode import check_states
 from bayesnet.errors import EvidenceError, did_you_mean
 from bayesnet.inference import likelihoods_of
 from bayesnet.inference.sampling import draw_states, given_parents
@@ -73,12 +74,16 @@ def simulate(
     Raises
     ------
     EvidenceError, ImpossibleEvidenceError
-        When `given` or `missing` is wrong.
+        When `n`, `seed`, `given` or `missing` is wrong.
+    CohortError
+        When a variable has more states than a table can have.
     """
     import pandas as pd
 
     if isinstance(n, bool) or not isinstance(n, int | np.integer) or n < 0:
         raise EvidenceError([f"n must be a whole number of at least 0, not {n!r}"])
+    if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
+        raise EvidenceError([f"seed must be a whole number of at least 0, not {seed!r}"])
     network = model.network
     vectors = likelihoods_of(network, given or {})
     share = _shares(network, missing)
@@ -121,6 +126,7 @@ def draw_patients(
 ) -> dict[str, StateArray]:
     """State indices of `n` patients, exactly from P(everything | evidence)."""
     network = model.network
+    check_states(network, network.variables)
     roots = {v: x for v, x in vectors.items() if not network.parents(v)}
     rest = {v: x / x.max() for v, x in vectors.items() if v not in roots}
     log_all, log_roots = (

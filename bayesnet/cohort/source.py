@@ -307,7 +307,9 @@ def _csv_blocks(source: TableSource, size: int, wanted: set[str]) -> Iterator[Bl
                 use_threads=False, block_size=CSV_BYTES, column_names=inner, skip_rows=1
             ),
             parse_options=pc.ParseOptions(
-                delimiter=source.delimiter, newlines_in_values=True, invalid_row_handler=skip
+                delimiter=source.delimiter, newlines_in_values=True, invalid_row_handler=skip,
+                # The empty cell of a single column is an empty line.
+                ignore_empty_lines=len(inner) > 1,
             ),
             convert_options=pc.ConvertOptions(
                 column_types=dict.fromkeys(inner, pa.string()), strings_can_be_null=True,

@@ -15,15 +15,23 @@ import os
 import re
 import shutil
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bayesnet.cohort.frame import answers_frame, factors_answer, unused_columns, usable_mapping
+from bayesnet.cohort.frame import (
+    answers_frame,
+    check_processors,
+    factors_answer,
+    unused_columns,
+    usable_mapping,
+)
 from bayesnet.cohort.mapping import ColumnMapping
 from bayesnet.cohort.source import Block, Piece, TableSource, open_table
-from bayesnet.errors import CohortError, Problem, did_you_mean
+from bayesnet.diagnosis.result import check_causes
+from bayesnet.errors import BayesnetError, CohortError, Problem, did_you_mean
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -35,6 +43,7 @@ __all__ = ["Job", "Scored", "bytes_of", "score", "score_piece"]
 #: What the process needs before it reads a row, and for every row of a block (measured, rounded up).
 BASE_MEMORY, ROW_MEMORY = 420 << 20, 8_000
 MOST_ROWS, FEWEST_ROWS = 50_000, 1_000
+_PART = re.compile(r"\d{8}-\d{5}\.parquet")
 _UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 
 
@@ -115,7 +124,8 @@ def score(
         every good row, with its number in the input (`row`, from 0).
     mapping : ColumnMapping, optional
     keep : sequence of str
-        Columns of the input that are copied to the output.
+        Columns of the input that are copied to the output; `NAME_given` where the output has a
+        column of that name itself.
     attribution : bool
         As for `diagnose_frame`.
     memory : str
@@ -136,26 +146,73 @@ def score(
     CohortError
         When the input, the output or an option cannot be used.
     """
+    check_causes(model)
     table = open_table(source)
     out = Path(output)
     ending = out.suffix.lower()
-    if ending not in ("", ".parquet", ".csv"):
-        raise CohortError([Problem("expected .parquet, .csv or a folder name", str(out))])
-    if out.resolve() == Path(source).resolve():
-        raise CohortError([Problem("the output would replace the input", str(out))])
+    check_processors(jobs, "jobs")
+    with _clear_errors_of(out):
+        _check_output(out, Path(source))
     used = usable_mapping(model, table.names, mapping)
     unused = unused_columns(model, table.names, used, keep)
     for name in keep:
         if name not in table.names:
             raise CohortError([f"--keep: no column {name!r}.{did_you_mean(name, table.names)}"])
+        if table.names.count(name) > 1:
+            raise CohortError([f"--keep: column {name!r} comes twice; give one of them another name"])
     limit = bytes_of(memory)
     size = max(FEWEST_ROWS, min(MOST_ROWS, (limit - BASE_MEMORY) // ROW_MEMORY))
     folder = out.with_name(out.name + ".partial")
-    job = Job(model, table, used, tuple(keep), folder, ".csv" if ending == ".csv" else ".parquet",
+    job = Job(model, table, used, tuple(dict.fromkeys(keep)), folder, ".csv" if ending == ".csv" else ".parquet",
               size, attribution, jobs)
+    with _clear_errors_of(out):
+        return _scored(job, out, dask, progress, (*table.notes, *unused))
+
+
+@contextmanager
+def _clear_errors_of(out: Path) -> Iterator[None]:
+    """What the system says of files, as an error of ours."""
+    try:
+        yield
+    except OSError as error:
+        said = f"cannot be read or written: {error.strerror or error}"
+        raise CohortError([Problem(said, str(error.filename or out))]) from error
+
+
+def _check_output(out: Path, source: Path) -> None:
+    """Refuse what cannot be written, and what would be lost by writing, before anything is computed."""
+    ending = out.suffix.lower()
+    said = ""
+    if ending not in ("", ".parquet", ".csv"):
+        said = "expected .parquet, .csv or a folder name"
+    elif out.resolve() == source.resolve():
+        said = "the output would replace the input"
+    elif ending and out.is_dir():
+        said = "is a folder: name a file in it"
+    elif not ending and out.is_file():
+        said = "is a file: expected .parquet, .csv or the name of a folder"
+    elif out.is_dir() and not all(_PART.fullmatch(f.name) for f in out.iterdir()):
+        said = "has files that are not of an earlier run: name another folder"
+    elif not out.name:
+        said = "has no name: name a folder in it"
+    if said:
+        raise CohortError([Problem(said, str(out))])
+
+
+def _scored(
+    job: Job, out: Path, dask: str | Any, progress: Callable[[int, int | None], None] | None,
+    notes: tuple[str, ...],
+) -> Scored:
+    folder = job.folder
     _begin(job)
     resumed = sum(d["rows"] for d in _done(folder).values())
-    _score_pieces(job, dask, progress)
+    try:
+        _score_pieces(job, dask, progress)
+    except (BayesnetError, OSError):
+        # Nothing to go on with, and the folder would be in the way of another try.
+        if not _done(folder):
+            shutil.rmtree(folder, ignore_errors=True)
+        raise
     done = _done(folder)
     rows = sum(d["rows"] for d in done.values())
     bad = sum(d["bad"] for d in done.values())
@@ -166,7 +223,7 @@ def score(
         _rejects_of(out).unlink(missing_ok=True)  # of an earlier run
     _gather(job, out)
     shutil.rmtree(folder)
-    return Scored(out, rejects, rows, rows - bad, bad, resumed, (*table.notes, *unused))
+    return Scored(out, rejects, rows, rows - bad, bad, resumed, notes)
 
 
 def _begin(job: Job) -> None:
@@ -264,6 +321,19 @@ def _empty_block(job: Job) -> Block:
     return Block((), table, np.zeros(0, np.int64), {})
 
 
+def _names_kept(keep: Sequence[str], answers: Sequence[str]) -> dict[str, str]:
+    """The names in the output of the columns that are copied: another where the answer has one so named."""
+    taken = {"row", *answers}
+    found = {}
+    for column in keep:
+        name = column
+        while name in taken or (name != column and name in keep):
+            name += "_given"
+        found[column] = name
+        taken.add(name)
+    return found
+
+
 def _write_block(job: Job, name: str, block: Block) -> None:
     import numpy as np
     import pyarrow as pa
@@ -273,11 +343,11 @@ def _write_block(job: Job, name: str, block: Block) -> None:
     )
     frame = answers_frame(job.model, [answers], job.attribution, with_errors=False)
     table = pa.Table.from_pandas(frame, preserve_index=False).replace_schema_metadata(None)
-    for at, column in enumerate(job.keep):
+    for at, (column, name_there) in enumerate(_names_kept(job.keep, table.column_names).items()):
         kept = block.table.column(column)
         if pa.types.is_dictionary(kept.type):
             kept = kept.cast(kept.type.value_type)
-        table = table.add_column(at, column if column not in table.column_names else f"{column}_given", kept)
+        table = table.add_column(at, name_there, kept)
     table = table.add_column(0, "row", pa.array(block.numbers, pa.int64()))
     bad = {int(block.numbers[r]): said for r, said in answers.bad.items()} | block.unreadable
     if answers.bad:
@@ -293,6 +363,7 @@ def _write_block(job: Job, name: str, block: Block) -> None:
 
 def _write_table(path: Path, table: pa.Table) -> None:
     if path.name.split(".")[-3] == "csv":
+        import pyarrow as pa
         import pyarrow.csv as pc
 
         words = [f.name for f in table.schema if _is_dictionary(f.type)]
@@ -300,6 +371,12 @@ def _write_table(path: Path, table: pa.Table) -> None:
             i = table.column_names.index(name)
             column = table.column(i)
             table = table.set_column(i, name, column.cast(column.type.value_type))
+        for column in table.schema:
+            if pa.types.is_nested(column.type):
+                raise CohortError([
+                    f"--keep: column {column.name!r} is of {column.type}, which CSV cannot hold: "
+                    "write .parquet, or leave the column out"
+                ])
         pc.write_csv(table, path, pc.WriteOptions(quoting_style="needed"))
     else:
         with _writer(path, table.schema) as writer:

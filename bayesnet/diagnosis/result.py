@@ -16,7 +16,7 @@ from bayesnet.diagnosis.necessity import necessity, outcome_links
 from bayesnet.diagnosis.ranking import rank_key
 from bayesnet.diagnosis.routes import Routes
 from bayesnet.diagnosis.words import GROUPS, alarm_words, because, percent, ratio
-from bayesnet.errors import EvidenceError, did_you_mean
+from bayesnet.errors import BayesnetError, EvidenceError, did_you_mean
 from bayesnet.inference import Findings, likelihoods_of
 from bayesnet.network import NoisyMax
 from bayesnet.network.factor import FloatArray
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from bayesnet.explorer.widget import Explorer
     from bayesnet.model import DiagnosticModel
 
-__all__ = ["FAMILY_GROUPS", "MEASURES", "CauseResult", "Diagnosis", "diagnose", "group_of"]
+__all__ = ["FAMILY_GROUPS", "MEASURES", "CauseResult", "Diagnosis", "check_causes", "diagnose", "group_of"]
 
 #: Contributors (missed exercises, fear ...) are present in half of all patients, diagnoses in few;
 #: ranked in one list, the first would bury the second.
@@ -52,6 +52,20 @@ MEASURES = ("necessity", "posterior", "likelihood_ratio")
 def group_of(family: str) -> str:
     """`diagnoses` or `contributors`, by the family of a cause."""
     return FAMILY_GROUPS.get(family, "diagnoses")
+
+
+def check_causes(model: DiagnosticModel) -> None:
+    """Refuse to look for causes in a model that has none.
+
+    Raises
+    ------
+    BayesnetError
+    """
+    if not model.causes:
+        raise BayesnetError(
+            "the model has no causes, so there is nothing to diagnose: ask for the probability of its "
+            "other variables with model.posterior, or give it variables under `cause:`"
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -441,6 +455,7 @@ def likelihood_ratio(posterior: FloatArray, prior: FloatArray) -> float:
 
 def diagnose(model: DiagnosticModel, findings: Findings) -> Diagnosis:
     """Rank the causes for one patient (see `DiagnosticModel.diagnose`)."""
+    check_causes(model)
     network, outcome = model.network, model.outcome
     findings = finding_ids(network, findings)
     vectors = likelihoods_of(network, findings)

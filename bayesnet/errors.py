@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 __all__ = [
     "BayesnetError",
@@ -57,6 +58,10 @@ class _ListOfProblems(BayesnetError, ValueError):
             p if isinstance(p, Problem) else Problem(p) for p in problems
         )
         super().__init__(self._text())
+
+    def __reduce__(self) -> Any:
+        # A worker of a cluster sends its errors home.
+        return type(self), (self.problems,)
 
     def _text(self) -> str:
         if len(self.problems) == 1:
@@ -123,6 +128,10 @@ class MissingExtraError(BayesnetError, ImportError):
 
     def __init__(self, what: str, extra: str) -> None:
         super().__init__(f"{what} needs more packages: pip install 'bayesnet[{extra}]'")
+        self.named = what, extra
+
+    def __reduce__(self) -> Any:
+        return type(self), self.named
 
 
 def did_you_mean(

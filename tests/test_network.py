@@ -8,7 +8,14 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from bayesnet.errors import NetworkError, TooLargeError
+from bayesnet.errors import (
+    CohortError,
+    ImpossibleEvidenceError,
+    MissingExtraError,
+    NetworkError,
+    Problem,
+    TooLargeError,
+)
 from bayesnet.network import Network, NoisyMax, OddsRatio, Table, Variable
 from bayesnet.network.prevalence import solve_intercepts
 
@@ -141,3 +148,14 @@ def test_many_prevalences_are_solved_at_once():
         np.testing.assert_allclose(found, wanted, rtol=1e-11, atol=0)
         alone = [solve_intercepts(x, w[None], q[None])[0] for x, w, q in zip(log_odds, weights, wanted, strict=True)]
         np.testing.assert_allclose(a, alone, rtol=1e-9, atol=1e-10)
+
+
+@pytest.mark.parametrize("error", [
+    NetworkError(["one thing", "another"]), ImpossibleEvidenceError("both", ["a", "b"]),
+    MissingExtraError("A cluster", "cluster"), CohortError([Problem("is bad", "row 3")]),
+])
+def test_errors_come_home_from_another_process(error):
+    again = pickle.loads(pickle.dumps(error))
+    assert type(again) is type(error)
+    assert str(again) == str(error)
+    assert vars(again) == vars(error)

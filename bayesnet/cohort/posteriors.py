@@ -234,5 +234,4 @@ def _triage(
         level[met] = np.minimum(level[met], LEVELS.index(rule.level))
     gains, costs = gain_matrix(model, paths)
     states = np.concatenate([posteriors[c] for c in model.causes], axis=1)
-    urgency = np.array([LEVELS.index(a.urgency) for a in paths.actions.values()])
-    return np.minimum(level, levels_by_benefit(gains, costs, urgency, states)[0])
+    return np.minimum(level, levels_by_benefit(gains, costs, paths.urgency, states)[0])

@@ -56,7 +56,7 @@ def problems(draw):
         levels.append(np.concatenate([np.ones((1, len(v))), np.eye(len(v)), rng.random((2, len(v)))]))
         codes.append(rng.choice(len(levels[-1]), size=5, p=None) * (rng.random(5) < 0.6))
     rows = EncodedRows(
-        tuple(network.variables), np.array(codes, np.int16).T, tuple(levels), rng.random(5) + 0.5
+        tuple(network.variables), np.array(codes, np.int32).T, tuple(levels), rng.random(5) + 0.5
     )
     return network, rows
 
@@ -170,7 +170,7 @@ def hub_problem(seed: int, toward_first: bool, leak: float) -> tuple[Network, En
     codes = [(0, 0, 0, 0), (1, 0, 0, 2), (6, 1, 0, 2)]
     codes += [tuple(rng.integers(0, len(x)) for x in levels) for _ in range(12)]
     people = rng.random(len(codes)) + 0.5
-    return network, EncodedRows(variables, np.array(codes, np.int16), tuple(levels), people)
+    return network, EncodedRows(variables, np.array(codes, np.int32), tuple(levels), people)
 
 
 def without_column(rows: EncodedRows, variable: str) -> EncodedRows:
@@ -243,7 +243,7 @@ def test_strata_of_very_different_likelihood_count_together():
     )
     variables = (*findings, "age")
     levels = (*[np.concatenate([np.ones((1, 2)), np.eye(2)])] * 10, np.ones((1, 2)))
-    codes = np.array([[2] * 10 + [0], [1] * 10 + [0]], np.int16)
+    codes = np.array([[2] * 10 + [0], [1] * 10 + [0]], np.int32)
     rows = EncodedRows(variables, codes, levels, np.ones(2))
     plan = StratifiedCounts(network, variables, tuple(network.variables), None, ("age",))
     found = expected_counts(plan, rows)
@@ -741,3 +741,18 @@ def test_hidden_variables_may_be_given_anew_in_every_row():
     for i, n in enumerate(both):
         alone = Model(n).posterior("test", {"failed": "present"})["test"]["present"]
         assert found.posteriors["test"][i, 1] == pytest.approx(alone, rel=1e-12)
+
+
+def pair_of_findings() -> Model:
+    """`b` depends on `a`."""
+    tables = {
+        "a": Table((), np.array([0.9, 0.1])),
+        "b": Table(("a",), np.array([[0.8, 0.2], [0.3, 0.7]])),
+    }
+    return Model(Network([Variable("a"), Variable("b")], tables))
+
+
+def test_every_row_of_a_column_may_have_a_likelihood_of_its_own():
+    x = np.linspace(0.0001, 0.9999, 40_000)
+    found = pair_of_findings().log_probability(pd.DataFrame({"b__present": x}))
+    np.testing.assert_allclose(found, np.log(0.75 * (1 - x) + 0.25 * x), rtol=1e-12)

@@ -73,7 +73,7 @@ class EncodedRows:
     Attributes
     ----------
     variables : tuple of str
-    codes : ndarray of int16
+    codes : ndarray of int32
         Shape `(patients, variables)`: which of the variable's `levels` holds; 0 is not known.
     levels : tuple of ndarray
         One a variable, shape `(levels, states)`: the likelihood of each state. The first is ones.
@@ -82,7 +82,7 @@ class EncodedRows:
     """
 
     variables: tuple[str, ...]
-    codes: npt.NDArray[np.int16]
+    codes: npt.NDArray[np.int32]
     levels: tuple[FloatArray, ...]
     people: FloatArray
 
@@ -93,11 +93,12 @@ class EncodedRows:
         """Equal rows put together, weights added; and to which of them each row went."""
         if not len(self):
             return self, np.zeros(0, np.intp)
-        packed = np.ascontiguousarray(self.codes)
+        # The fewest bytes that hold all codes: rows are compared byte by byte.
+        packed = np.ascontiguousarray(self.codes, np.min_scalar_type(self.codes.max(initial=0)))
         view = packed.view(np.dtype((np.void, packed.dtype.itemsize * packed.shape[1]))).ravel()
         _, first, inverse = np.unique(view, return_index=True, return_inverse=True)
         people = np.bincount(inverse, weights=self.people, minlength=len(first)).astype(float)
-        return EncodedRows(self.variables, packed[first], self.levels, people), inverse
+        return EncodedRows(self.variables, self.codes[first], self.levels, people), inverse
 
     def at(self, rows: npt.NDArray[np.intp]) -> EncodedRows:
         """Some of the rows."""
@@ -438,7 +439,7 @@ def expected_counts(
             constants[:, at : at + values[node].shape[1]] = values[node]
 
     column = {v: i for i, v in enumerate(rows.variables)}
-    codes = np.zeros((len(rows), len(program.variables)), np.int16)
+    codes = np.zeros((len(rows), len(program.variables)), np.int32)
     levels = []
     for i, (v, size) in enumerate(zip(program.variables, program.sizes, strict=True)):
         if v in column:

@@ -65,7 +65,7 @@ class Patients:
         # Rows that count for nobody may say nothing.
         chosen = levels[at][rows.codes[int(rows.people.argmax()), at]]
         levels[at] = np.stack([np.ones(len(chosen)), (chosen == 0).astype(float)])
-        codes = np.zeros((1, len(rows.variables)), np.int16)
+        codes = np.zeros((1, len(rows.variables)), np.int32)
         codes[0, at] = 1
         return cls(merged, where, EncodedRows(rows.variables, codes, tuple(levels), np.ones(1)))
 

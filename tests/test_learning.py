@@ -27,6 +27,7 @@ from bayesnet.inference.run import given_back
 from bayesnet.learning import LearningError, acceleration
 from bayesnet.learning.data import encode_frame, with_selection
 from bayesnet.learning.em import Patients, climb
+from bayesnet.learning.fit import _selection
 from bayesnet.learning.local import local_of, parameters_of
 from bayesnet.model import Model
 from bayesnet.network import (
@@ -617,6 +618,11 @@ def test_impossible_rows_are_left_out_and_counted():
     new = sure.fit(frame, iterations=3)
     assert new.learning.trace.impossible.tolist() == [5]
     assert "1 rows are impossible" in str(new.learning)
+    kept = sure.fit(frame.drop(5), iterations=3)
+    said = [line for line in str(kept.learning).splitlines() if "likelihood a person" in line]
+    assert said[0] in str(new.learning)
+    with pytest.raises(LearningError, match="every row is impossible"):
+        sure.fit(frame.loc[[5, 5]])
 
 
 def test_recalibration_matches_what_is_stated_and_keeps_the_rest():
@@ -756,3 +762,29 @@ def test_every_row_of_a_column_may_have_a_likelihood_of_its_own():
     x = np.linspace(0.0001, 0.9999, 40_000)
     found = pair_of_findings().log_probability(pd.DataFrame({"b__present": x}))
     np.testing.assert_allclose(found, np.log(0.75 * (1 - x) + 0.25 * x), rtol=1e-12)
+
+
+def test_an_empty_cell_of_the_outcome_does_not_say_that_people_differ():
+    """An empty cell, in whatever form it comes, is not known."""
+    model = bayesnet.load("pt_failure")
+    failed = {"pt_failure": ["present"] * 3, "fever": ["absent", "present", None]}
+    frame = pd.DataFrame(failed, dtype=object)
+
+    def taken(table, **options):
+        return _selection(model, None, encode_frame(model.network, table, **options)[0])
+
+    full, rows = taken(frame)
+    assert full == "pt_failure"
+    for table in (
+        frame.assign(pt_failure=["present", None, "present"]),
+        frame.drop(columns="pt_failure").assign(pt_failure__present=[np.nan, 1.0, 1.0]),
+    ):
+        given, found = taken(table)
+        assert given == full
+        np.testing.assert_array_equal(found.likelihood(full), rows.likelihood(full))
+    given, found = taken(frame.assign(pt_failure=None))
+    assert given == full
+    assert found.variables == ("fever",)
+    assert taken(frame.assign(pt_failure=["present", None, "absent"]))[0] is None
+    assert taken(frame.assign(pt_failure=["absent", None, "absent"]))[0] is None
+    assert taken(frame.assign(pt_failure=["absent", None, "present"]), weights=[0, 1, 1])[0] == full

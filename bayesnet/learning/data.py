@@ -19,7 +19,7 @@ from bayesnet.network.factor import FloatArray
 if TYPE_CHECKING:
     from bayesnet.model import Model
 
-__all__ = ["encode_frame", "log_probability", "rows_seen", "with_selection"]
+__all__ = ["encode_frame", "log_probability", "rows_seen", "with_selection", "without"]
 
 #: Reasons that an error names when too many rows cannot be read.
 MOST_REASONS = 5
@@ -152,6 +152,15 @@ def with_selection(network: Network, rows: EncodedRows, variable: str, chosen: F
     level = np.stack([np.ones(len(chosen)), chosen])
     codes = np.concatenate([rows.codes, np.ones((len(rows), 1), np.int32)], axis=1)
     return EncodedRows((*rows.variables, variable), codes, (*rows.levels, level), rows.people)
+
+
+def without(rows: EncodedRows, variable: str) -> EncodedRows:
+    """The rows without the column of `variable`."""
+    keep = [i for i, v in enumerate(rows.variables) if v != variable]
+    return EncodedRows(
+        tuple(rows.variables[i] for i in keep), rows.codes[:, keep],
+        tuple(rows.levels[i] for i in keep), rows.people,
+    )
 
 
 def rows_seen(

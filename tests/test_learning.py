@@ -788,3 +788,20 @@ def test_an_empty_cell_of_the_outcome_does_not_say_that_people_differ():
     assert taken(frame.assign(pt_failure=["present", None, "absent"]))[0] is None
     assert taken(frame.assign(pt_failure=["absent", None, "absent"]))[0] is None
     assert taken(frame.assign(pt_failure=["absent", None, "present"]), weights=[0, 1, 1])[0] == full
+
+
+@pytest.mark.parametrize("size", [1e-80, 1e-300, 1e300])
+def test_small_and_large_likelihoods_leave_a_row_possible(size):
+    names = [f"v{i}" for i in range(5)]
+    variables = [Variable("a"), *map(Variable, names)]
+    table = np.array([[0.8, 0.2], [0.3, 0.7]])
+    tables = {"a": Table((), np.array([0.9, 0.1])), **{v: Table(("a",), table) for v in names}}
+    model = Model(Network(variables, tables))
+    likelihood = {"absent": 1.0, "present": 0.5}
+    scaled = {s: size * x for s, x in likelihood.items()}
+    plain, found = (
+        model.log_probability(pd.DataFrame({v: [cell, None] for v in names}))
+        for cell in (likelihood, scaled)
+    )
+    np.testing.assert_allclose(found, plain + [5 * np.log(size), 0], rtol=1e-12)
+    assert found[0] == pytest.approx(model.posterior("a", dict.fromkeys(names, likelihood)).log_evidence + 5 * np.log(size))

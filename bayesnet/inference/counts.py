@@ -104,6 +104,23 @@ class EncodedRows:
         """Some of the rows."""
         return EncodedRows(self.variables, self.codes[rows], self.levels, self.people[rows])
 
+    def scaled(self) -> tuple[EncodedRows, FloatArray]:
+        """Every likelihood over its largest, so that small ones do not vanish when multiplied.
+
+        Returns
+        -------
+        rows, log_scale
+            `log_scale`: the natural log of what each row was divided by.
+        """
+        largest = [x.max(axis=1) for x in self.levels]
+        by = [np.where(m > 0, m, 1.0) for m in largest]
+        levels = tuple(x / m[:, None] for x, m in zip(self.levels, by, strict=True))
+        log_scale = np.zeros(len(self))
+        for i, m in enumerate(by):
+            if (m != 1).any():
+                log_scale += np.log(m)[self.codes[:, i]]
+        return EncodedRows(self.variables, self.codes, levels, self.people), log_scale
+
     def likelihood(self, variable: str) -> FloatArray:
         """What each row says of one variable, shape `(patients, states)`."""
         column = self.variables.index(variable)
@@ -428,6 +445,7 @@ def expected_counts(
         return plan.counts(rows, tables, threads)
     if set(rows.variables) != set(plan.observed):
         raise ValueError("the rows are not over the observed variables of the plan")
+    rows, log_scale = rows.scaled()
     program, layout, lanes = plan.program, plan.layout, len(TILE)
     tiles = _tiles(plan, rows, lanes)
     programs = [plan.of_stratum(s) for s in tiles.strata]
@@ -476,7 +494,7 @@ def expected_counts(
     with np.errstate(divide="ignore"):
         log_evidence[tiles.order] = np.log(evidence) + exponent * np.log(2.0)
     derivatives = _table_derivatives(plan, values, sums.sum(axis=0))
-    return Counts(_counted(plan, programs, numbers, derivatives), log_evidence)
+    return Counts(_counted(plan, programs, numbers, derivatives), log_evidence + log_scale)
 
 
 def _numbers(plan: CountPlan, tables: Tables) -> dict[str, list[FloatArray]]:

@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from scipy.stats import beta
 from strategies import KINDS, build
 
 import bayesnet
@@ -805,3 +806,25 @@ def test_small_and_large_likelihoods_leave_a_row_possible(size):
     )
     np.testing.assert_allclose(found, plain + [5 * np.log(size), 0], rtol=1e-12)
     assert found[0] == pytest.approx(model.posterior("a", dict.fromkeys(names, likelihood)).log_evidence + 5 * np.log(size))
+
+
+def seen_in_a_thousand(prior: float, state: str, strength: float = 1.0) -> pd.Series:
+    """What is learned of a frequency when a thousand people all have one state."""
+    model = Model(Network([Variable("a")], {"a": Table((), np.array([1 - prior, prior]))}))
+    frame = pd.DataFrame({"a": [state] * 1000})
+    return model.fit(frame, intervals=True, strength=strength).learning.changes.iloc[0]
+
+
+def test_intervals_next_to_0_and_1_are_those_of_a_beta_distribution():
+    nobody = seen_in_a_thousand(0.001, "absent")
+    # By Beta(0.02 + 1, 1019.98 + 1), but never without the estimate.
+    assert nobody["low"] == nobody["after"] == pytest.approx(0.02 / 1020)
+    assert nobody["high"] == pytest.approx(0.003647, rel=1e-3)
+    few = seen_in_a_thousand(0.1, "absent")
+    assert [few["low"], few["high"]] == pytest.approx(beta.ppf([0.025, 0.975], 3, 1019), rel=1e-5)
+    everybody = seen_in_a_thousand(0.9, "present")
+    assert [everybody["low"], everybody["high"]] == pytest.approx([1 - few["high"], 1 - few["low"]], rel=1e-6)
+    # Many enough: symmetric in log odds.
+    odds = [x / (1 - x) for x in seen_in_a_thousand(0.3, "absent")[["low", "after", "high"]]]
+    assert odds[0] * odds[2] == pytest.approx(odds[1] ** 2)
+    assert np.isnan(seen_in_a_thousand(0.3, "absent", strength=0)["low"])

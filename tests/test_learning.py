@@ -583,6 +583,8 @@ def test_learned_model_is_written_with_its_data_and_read_again(tmp_path):
     ({"learn": "prevalance"}, "Did you mean prevalences"),
     ({"learn": "smokng"}, "Did you mean smoking"),
     ({"strength": -1}, "at least 0"),
+    ({"strength": "1"}, "strength='1': expected a number"),
+    ({"learn": []}, "chooses no parameter of this model. Expected all, prevalences"),
     ({"learn": "smoking", "keep": "smoking"}, "nothing is left to learn"),
     ({"selected": {"smoking": True}}, "has a column smoking"),
     ({"selected": {"faild": True}}, "Did you mean failed"),
@@ -602,6 +604,7 @@ def test_bad_requests_say_what_to_write(options, message):
     (pd.DataFrame({"smoking": [True]}), {"weights": [-1]}, "at least 0"),
     (pd.DataFrame({"smoking": [True]}), {"weights": [1, 2]}, "2 weights for 1 rows"),
     (pd.DataFrame({"smoking": [True]}), {"weights": "w"}, "no weight column"),
+    (pd.DataFrame({"smoking": [True]}), {"weights": 2.0}, "weights=2.0: expected the name of a column"),
     (pd.DataFrame({"smoking": [True]}), {"weights": [0]}, "all weights are 0"),
 ])
 def test_bad_tables_say_what_is_wrong(frame, options, message):

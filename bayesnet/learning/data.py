@@ -108,8 +108,12 @@ def _people(
         if weights not in names:
             raise CohortError([f"no weight column {weights!r}.{did_you_mean(weights, names)}"])
         given = np.asarray(frame[weights], dtype=object)
-    else:
+    elif isinstance(weights, Iterable):
         given = np.asarray(list(weights), dtype=object)
+    else:
+        raise CohortError([
+            f"weights={weights!r}: expected the name of a column, or one number for each of the {rows} rows"
+        ])
     try:
         people = given.astype(float)
     except (TypeError, ValueError) as error:

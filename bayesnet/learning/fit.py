@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from numbers import Real
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
@@ -237,8 +238,8 @@ def fit(
     ------
     CohortError, LearningError
     """
-    if strength < 0 or not np.isfinite(strength):
-        raise LearningError(f"strength={strength}: expected a number of at least 0 (1: as published)")
+    if isinstance(strength, bool) or not isinstance(strength, Real) or not 0 <= strength < np.inf:
+        raise LearningError(f"strength={strength!r}: expected a number of at least 0 (1: as published)")
     if iterations < 1 or starts < 1:
         raise LearningError("iterations and starts must be at least 1")
     network = model.network

@@ -659,10 +659,28 @@ def test_recalibration_matches_what_is_stated_and_keeps_the_rest():
     ({"disease": {"mild": 0.7, "severe": 0.4}}, bayesnet.EvidenceError, "add up to 1.1"),
     ({"test": 0.1}, bayesnet.EvidenceError, "is a test"),
     ({}, LearningError, "at least one"),
+    (["other"], bayesnet.EvidenceError, "must be a mapping such as .*, not list"),
+    ({"disease": {}}, bayesnet.EvidenceError, "no shares; give one for a state, of absent, mild, severe"),
+    ({"other": 0.1, "Other": 0.5}, bayesnet.EvidenceError, "'other' and 'Other' are the same variable"),
 ])
 def test_frequencies_that_cannot_be(frequencies, error, message):
     with pytest.raises(error, match=message):
         clinic().recalibrate(frequencies)
+
+
+def test_recalibration_among_people_who_cannot_be_says_so():
+    model = clinic()
+    never = Model(model.network.replace({"other": Table((), np.array([1.0, 0.0]))}))
+    with pytest.raises(bayesnet.ImpossibleEvidenceError, match="other = present"):
+        never.recalibrate({"age": {"old": 0.4}}, given={"other": True})
+    with pytest.raises(LearningError, match=r"other=present is impossible .* cannot be 0.1 of them"):
+        never.recalibrate({"other": 0.1})
+
+
+def test_recalibration_takes_labels_and_numbers_of_any_kind():
+    model = clinic()
+    plain = model.recalibrate({"other": 0.125}, given={"failed": "present"})
+    assert model.recalibrate({"Other": np.float32(0.125)}, given={"Failed": "present"}).network == plain.network
 
 
 def test_commands_write_a_model_that_diagnoses(tmp_path):

@@ -201,7 +201,7 @@ def _targets(
             continue
         shares = {}
         for s, x in stated.items():
-            if isinstance(x, bool) or not isinstance(x, Real) or not 0 < x < 1:
+            if isinstance(x, bool) or not isinstance(x, Real) or not 0 < float(x) < 1:
                 problems.append(f"{v}: a share lies between 0 and 1 (both excluded), not {x!r}")
             else:
                 shares[s] = float(x)

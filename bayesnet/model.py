@@ -235,6 +235,13 @@ class Model:
         DataFrame
             One row a variable and state: `probability` and its `standard_error`. `attrs` holds
             `effective_samples` and `log_evidence`.
+
+        Raises
+        ------
+        EvidenceError
+            As in `posterior`, and for less than one sample.
+        ImpossibleEvidenceError
+            When no drawn patient fits the evidence.
         """
         import pandas as pd
 
@@ -271,7 +278,9 @@ class Model:
 
         if k < 1:
             raise EvidenceError([f"k={k}: expected at least 1 set of states"])
-        asked = self._asked(list(variables))
+        asked = self._asked(variables)
+        if not asked:
+            raise EvidenceError(["no variables: name at least one whose states are asked about"])
         vectors = likelihoods_of(self.network, evidence or {})
         if not np.isfinite(self._log_evidence(vectors)):
             raise self.impossible(vectors)
@@ -332,6 +341,9 @@ class Model:
         )
 
     def _asked(self, variables: str | Iterable[str] | None) -> list[str]:
+        """The variables asked about, each once."""
+        if not self.network.variables:
+            raise EvidenceError(["the network has no variables, so there is nothing to ask about"])
         if variables is None:
             return list(self.network.variables)
         asked = [variables] if isinstance(variables, str) else list(variables)
@@ -342,7 +354,7 @@ class Model:
         ]
         if unknown:
             raise EvidenceError(unknown)
-        return asked
+        return list(dict.fromkeys(asked))
 
     def run(
         self, rows: Iterable[Mapping[str, FloatArray]], targets: Iterable[str] | None = None

@@ -72,7 +72,9 @@ def pool(figures: Sequence[StudyFigure]) -> Pooled:
     Parameters
     ----------
     figures : sequence of StudyFigure
-        Rows of the evidence table; all of one measure. A single figure is returned as it is.
+        Rows of the evidence table; all of one measure. A single figure is returned as it is, with the
+        interval that was printed, or else that of its sample size; only 0 and 1 are moved, as in any
+        pooling, by half a patient.
 
     Raises
     ------
@@ -109,11 +111,25 @@ def pool(figures: Sequence[StudyFigure]) -> Pooled:
     mean = float((total * x).sum() / total.sum())
     error = math.sqrt(1 / total.sum())
     wide = math.sqrt(tau2 + error**2)
+    low, high = back(mean - _Z * error), back(mean + _Z * error)
+    predicted_low, predicted_high = back(mean - _Z * wide), back(mean + _Z * wide)
+    value = back(mean)
+    if len(figures) == 1:
+        # Printed intervals are rarely symmetric on the working scale.
+        low, high = predicted_low, predicted_high = _printed(figures[0]) or (low, high)
+        # Only a proportion of 0 or 1 was moved by more than rounding.
+        stated = figures[0].value
+        value = stated if stated is not None and math.isclose(stated, value, rel_tol=1e-9) else value
     return Pooled(
-        back(mean), back(mean - _Z * error), back(mean + _Z * error),
-        back(mean - _Z * wide), back(mean + _Z * wide),
-        tau2, max(0.0, (q - freedom) / q) if q > 0 else 0.0, tuple(f.id for f in figures),
+        value, low, high, predicted_low, predicted_high,
+        tau2, max(0.0, (q - freedom) / q) if freedom and q > 0 else 0.0, tuple(f.id for f in figures),
     )
+
+
+def _printed(f: StudyFigure) -> tuple[float, float] | None:
+    """The interval of a figure, if it can be put on the working scale."""
+    top = 1.0 if f.measure in _PROPORTIONS else math.inf
+    return f.interval if f.interval is not None and 0 < f.interval[0] < f.interval[1] < top else None
 
 
 def _on_scale(f: StudyFigure, forward: Callable[[float], float]) -> tuple[float, float]:
@@ -133,10 +149,9 @@ def _on_scale(f: StudyFigure, forward: Callable[[float], float]) -> tuple[float,
     elif value <= 0:
         raise BayesnetError(f"{f.id}: {f.measure} must be above 0")
     x = forward(value)
-    low, high = f.interval or (None, None)
-    top = 1.0 if f.measure in _PROPORTIONS else math.inf
-    if low is not None and high is not None and 0 < low < high < top:
-        return x, ((forward(high) - forward(low)) / (2 * _Z)) ** 2
+    printed = _printed(f)
+    if printed is not None:
+        return x, ((forward(printed[1]) - forward(printed[0])) / (2 * _Z)) ** 2
     if f.measure in _PROPORTIONS and n is not None:
         return x, 1 / (n * value * (1 - value))
     raise BayesnetError(f"{f.id} ({f.measure}) has neither an interval nor a sample size")

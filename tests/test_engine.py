@@ -8,6 +8,7 @@ from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -16,7 +17,7 @@ from strategies import likelihoods, networks
 from test_exactness import random_evidence, with_exact_rows
 
 import bayesnet
-from bayesnet.errors import TooLargeError
+from bayesnet.errors import EvidenceError, ImpossibleEvidenceError, TooLargeError
 from bayesnet.inference import compile_program, likelihoods_of, run, run_codes, stack_rows
 from bayesnet.inference.conditioned import condition_and_eliminate
 from bayesnet.inference.joint_states import most_probable_states
@@ -382,3 +383,43 @@ def test_conditioning_survives_a_very_improbable_patient():
     assert run(program, stack_rows(program, [vectors])).log_evidence[0] == pytest.approx(
         400 * np.log(0.01)
     )
+
+
+def two_variables() -> bayesnet.Model:
+    tables = {"a": Table((), [0.9, 0.1]), "b": Table(("a",), [[0.8, 0.2], [0.3, 0.7]])}
+    return bayesnet.Model(Network([Variable("a"), Variable("b")], tables))
+
+
+@pytest.mark.parametrize("size", [1e-200, 1e200])
+def test_estimates_do_not_depend_on_the_size_of_soft_evidence(size):
+    model = two_variables()
+    likelihood = {"absent": 0.25, "present": 0.5}
+    soft = {v: {s: size * x for s, x in likelihood.items()} for v in model.network.variables}
+    plain = model.approximate("a", dict.fromkeys(soft, likelihood), samples=60_000)
+    found = model.approximate("a", soft, samples=60_000)
+    pd.testing.assert_frame_equal(found, plain, rtol=1e-9)
+    assert (found["standard_error"] > 0).all()
+    assert found.attrs["log_evidence"] == pytest.approx(plain.attrs["log_evidence"] + 2 * np.log(size))
+    exact = model.posterior("a", dict.fromkeys(soft, likelihood))
+    assert plain.attrs["log_evidence"] == pytest.approx(exact.log_evidence, abs=0.01)
+
+
+def test_a_variable_asked_about_twice_is_answered_once():
+    model = two_variables()
+    pd.testing.assert_frame_equal(model.approximate(["a", "a"], samples=100), model.approximate("a", samples=100))
+    pd.testing.assert_frame_equal(model.most_probable(["a", "a"]), model.most_probable(["a"]))
+
+
+def test_questions_without_an_answer_say_so():
+    model = two_variables()
+    with pytest.raises(EvidenceError, match="samples=0: expected at least 1"):
+        model.approximate(samples=0)
+    never = bayesnet.Model(model.network.replace({"a": Table((), [1.0, 0.0])}))
+    with pytest.raises(ImpossibleEvidenceError, match="none of 100 drawn patients fits"):
+        never.approximate("b", {"a": True}, samples=100)
+    with pytest.raises(EvidenceError, match="name at least one"):
+        model.most_probable([])
+    empty = bayesnet.Model(Network([], {}))
+    for ask in (empty.posterior, empty.approximate, lambda: empty.most_probable(["a"])):
+        with pytest.raises(EvidenceError, match="no variables"):
+            ask()

@@ -51,6 +51,17 @@ def test_ratios_pool_on_the_log_scale():
 def test_one_figure_is_returned_with_its_own_interval():
     found = pool([figure("A", "odds_ratio", 3.0, 1.5, 6.0)])
     assert (found.value, found.low, found.high) == pytest.approx((3.0, 1.5, 6.0))
+    skewed = pool([figure("A", "sensitivity", 0.8, 0.7, 0.85)])
+    assert (skewed.value, skewed.low, skewed.high) == (0.8, 0.7, 0.85)
+    assert (skewed.predicted_low, skewed.predicted_high) == (0.7, 0.85)
+    assert pool([figure("A", "proportion", 0.8, n="90")]).value == 0.8
+
+
+def test_one_figure_has_no_variation_between_studies():
+    """Not even by a rounding."""
+    for value in np.linspace(0.01, 0.99, 99):
+        found = pool([figure("A", "proportion", value, n="33")])
+        assert found.i2 == found.tau2 == 0
 
 
 def test_effective_sample_size_undoes_a_binomial_interval():

@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from scipy.stats import beta
 from strategies import KINDS, build
 
 import bayesnet
@@ -27,6 +28,7 @@ from bayesnet.inference.run import given_back
 from bayesnet.learning import LearningError, acceleration
 from bayesnet.learning.data import encode_frame, with_selection
 from bayesnet.learning.em import Patients, climb
+from bayesnet.learning.fit import _selection
 from bayesnet.learning.local import local_of, parameters_of
 from bayesnet.model import Model
 from bayesnet.network import (
@@ -56,7 +58,7 @@ def problems(draw):
         levels.append(np.concatenate([np.ones((1, len(v))), np.eye(len(v)), rng.random((2, len(v)))]))
         codes.append(rng.choice(len(levels[-1]), size=5, p=None) * (rng.random(5) < 0.6))
     rows = EncodedRows(
-        tuple(network.variables), np.array(codes, np.int16).T, tuple(levels), rng.random(5) + 0.5
+        tuple(network.variables), np.array(codes, np.int32).T, tuple(levels), rng.random(5) + 0.5
     )
     return network, rows
 
@@ -170,7 +172,7 @@ def hub_problem(seed: int, toward_first: bool, leak: float) -> tuple[Network, En
     codes = [(0, 0, 0, 0), (1, 0, 0, 2), (6, 1, 0, 2)]
     codes += [tuple(rng.integers(0, len(x)) for x in levels) for _ in range(12)]
     people = rng.random(len(codes)) + 0.5
-    return network, EncodedRows(variables, np.array(codes, np.int16), tuple(levels), people)
+    return network, EncodedRows(variables, np.array(codes, np.int32), tuple(levels), people)
 
 
 def without_column(rows: EncodedRows, variable: str) -> EncodedRows:
@@ -243,7 +245,7 @@ def test_strata_of_very_different_likelihood_count_together():
     )
     variables = (*findings, "age")
     levels = (*[np.concatenate([np.ones((1, 2)), np.eye(2)])] * 10, np.ones((1, 2)))
-    codes = np.array([[2] * 10 + [0], [1] * 10 + [0]], np.int16)
+    codes = np.array([[2] * 10 + [0], [1] * 10 + [0]], np.int32)
     rows = EncodedRows(variables, codes, levels, np.ones(2))
     plan = StratifiedCounts(network, variables, tuple(network.variables), None, ("age",))
     found = expected_counts(plan, rows)
@@ -581,6 +583,8 @@ def test_learned_model_is_written_with_its_data_and_read_again(tmp_path):
     ({"learn": "prevalance"}, "Did you mean prevalences"),
     ({"learn": "smokng"}, "Did you mean smoking"),
     ({"strength": -1}, "at least 0"),
+    ({"strength": "1"}, "strength='1': expected a number"),
+    ({"learn": []}, "chooses no parameter of this model. Expected all, prevalences"),
     ({"learn": "smoking", "keep": "smoking"}, "nothing is left to learn"),
     ({"selected": {"smoking": True}}, "has a column smoking"),
     ({"selected": {"faild": True}}, "Did you mean failed"),
@@ -600,6 +604,7 @@ def test_bad_requests_say_what_to_write(options, message):
     (pd.DataFrame({"smoking": [True]}), {"weights": [-1]}, "at least 0"),
     (pd.DataFrame({"smoking": [True]}), {"weights": [1, 2]}, "2 weights for 1 rows"),
     (pd.DataFrame({"smoking": [True]}), {"weights": "w"}, "no weight column"),
+    (pd.DataFrame({"smoking": [True]}), {"weights": 2.0}, "weights=2.0: expected the name of a column"),
     (pd.DataFrame({"smoking": [True]}), {"weights": [0]}, "all weights are 0"),
 ])
 def test_bad_tables_say_what_is_wrong(frame, options, message):
@@ -617,6 +622,11 @@ def test_impossible_rows_are_left_out_and_counted():
     new = sure.fit(frame, iterations=3)
     assert new.learning.trace.impossible.tolist() == [5]
     assert "1 rows are impossible" in str(new.learning)
+    kept = sure.fit(frame.drop(5), iterations=3)
+    said = [line for line in str(kept.learning).splitlines() if "likelihood a person" in line]
+    assert said[0] in str(new.learning)
+    with pytest.raises(LearningError, match="every row is impossible"):
+        sure.fit(frame.loc[[5, 5]])
 
 
 def test_recalibration_matches_what_is_stated_and_keeps_the_rest():
@@ -649,10 +659,28 @@ def test_recalibration_matches_what_is_stated_and_keeps_the_rest():
     ({"disease": {"mild": 0.7, "severe": 0.4}}, bayesnet.EvidenceError, "add up to 1.1"),
     ({"test": 0.1}, bayesnet.EvidenceError, "is a test"),
     ({}, LearningError, "at least one"),
+    (["other"], bayesnet.EvidenceError, "must be a mapping such as .*, not list"),
+    ({"disease": {}}, bayesnet.EvidenceError, "no shares; give one for a state, of absent, mild, severe"),
+    ({"other": 0.1, "Other": 0.5}, bayesnet.EvidenceError, "'other' and 'Other' are the same variable"),
 ])
 def test_frequencies_that_cannot_be(frequencies, error, message):
     with pytest.raises(error, match=message):
         clinic().recalibrate(frequencies)
+
+
+def test_recalibration_among_people_who_cannot_be_says_so():
+    model = clinic()
+    never = Model(model.network.replace({"other": Table((), np.array([1.0, 0.0]))}))
+    with pytest.raises(bayesnet.ImpossibleEvidenceError, match="other = present"):
+        never.recalibrate({"age": {"old": 0.4}}, given={"other": True})
+    with pytest.raises(LearningError, match=r"other=present is impossible .* cannot be 0.1 of them"):
+        never.recalibrate({"other": 0.1})
+
+
+def test_recalibration_takes_labels_and_numbers_of_any_kind():
+    model = clinic()
+    plain = model.recalibrate({"other": 0.125}, given={"failed": "present"})
+    assert model.recalibrate({"Other": np.float32(0.125)}, given={"Failed": "present"}).network == plain.network
 
 
 def test_commands_write_a_model_that_diagnoses(tmp_path):
@@ -741,3 +769,101 @@ def test_hidden_variables_may_be_given_anew_in_every_row():
     for i, n in enumerate(both):
         alone = Model(n).posterior("test", {"failed": "present"})["test"]["present"]
         assert found.posteriors["test"][i, 1] == pytest.approx(alone, rel=1e-12)
+
+
+def pair_of_findings() -> Model:
+    """`b` depends on `a`."""
+    tables = {
+        "a": Table((), np.array([0.9, 0.1])),
+        "b": Table(("a",), np.array([[0.8, 0.2], [0.3, 0.7]])),
+    }
+    return Model(Network([Variable("a"), Variable("b")], tables))
+
+
+def test_every_row_of_a_column_may_have_a_likelihood_of_its_own():
+    x = np.linspace(0.0001, 0.9999, 40_000)
+    found = pair_of_findings().log_probability(pd.DataFrame({"b__present": x}))
+    np.testing.assert_allclose(found, np.log(0.75 * (1 - x) + 0.25 * x), rtol=1e-12)
+
+
+def test_an_empty_cell_of_the_outcome_does_not_say_that_people_differ():
+    """An empty cell, in whatever form it comes, is not known."""
+    model = bayesnet.load("pt_failure")
+    failed = {"pt_failure": ["present"] * 3, "fever": ["absent", "present", None]}
+    frame = pd.DataFrame(failed, dtype=object)
+
+    def taken(table, **options):
+        return _selection(model, None, encode_frame(model.network, table, **options)[0])
+
+    full, rows = taken(frame)
+    assert full == "pt_failure"
+    for table in (
+        frame.assign(pt_failure=["present", None, "present"]),
+        frame.drop(columns="pt_failure").assign(pt_failure__present=[np.nan, 1.0, 1.0]),
+    ):
+        given, found = taken(table)
+        assert given == full
+        np.testing.assert_array_equal(found.likelihood(full), rows.likelihood(full))
+    given, found = taken(frame.assign(pt_failure=None))
+    assert given == full
+    assert found.variables == ("fever",)
+    assert taken(frame.assign(pt_failure=["present", None, "absent"]))[0] is None
+    assert taken(frame.assign(pt_failure=["absent", None, "absent"]))[0] is None
+    assert taken(frame.assign(pt_failure=["absent", None, "present"]), weights=[0, 1, 1])[0] == full
+
+
+@pytest.mark.parametrize("size", [1e-80, 1e-300, 1e300])
+def test_small_and_large_likelihoods_leave_a_row_possible(size):
+    names = [f"v{i}" for i in range(5)]
+    variables = [Variable("a"), *map(Variable, names)]
+    table = np.array([[0.8, 0.2], [0.3, 0.7]])
+    tables = {"a": Table((), np.array([0.9, 0.1])), **{v: Table(("a",), table) for v in names}}
+    model = Model(Network(variables, tables))
+    likelihood = {"absent": 1.0, "present": 0.5}
+    scaled = {s: size * x for s, x in likelihood.items()}
+    plain, found = (
+        model.log_probability(pd.DataFrame({v: [cell, None] for v in names}))
+        for cell in (likelihood, scaled)
+    )
+    np.testing.assert_allclose(found, [plain[0] + 5 * np.log(size), plain[1]], rtol=1e-12)
+    assert found[0] == pytest.approx(model.posterior("a", dict.fromkeys(names, likelihood)).log_evidence + 5 * np.log(size))
+
+
+def seen_in_a_thousand(prior: float, state: str, strength: float = 1.0) -> pd.Series:
+    """What is learned of a frequency when a thousand people all have one state."""
+    model = Model(Network([Variable("a")], {"a": Table((), np.array([1 - prior, prior]))}))
+    frame = pd.DataFrame({"a": [state] * 1000})
+    return model.fit(frame, intervals=True, strength=strength).learning.changes.iloc[0]
+
+
+def test_intervals_next_to_0_and_1_are_those_of_a_beta_distribution():
+    nobody = seen_in_a_thousand(0.001, "absent")
+    # By Beta(0.02 + 1, 1019.98 + 1), but never without the estimate.
+    assert nobody["low"] == pytest.approx(0.02 / 1020)
+    assert nobody["low"] <= nobody["after"]
+    assert nobody["high"] == pytest.approx(0.003647, rel=1e-3)
+    few = seen_in_a_thousand(0.1, "absent")
+    assert [few["low"], few["high"]] == pytest.approx(beta.ppf([0.025, 0.975], 3, 1019), rel=1e-5)
+    everybody = seen_in_a_thousand(0.9, "present")
+    assert [everybody["low"], everybody["high"]] == pytest.approx([1 - few["high"], 1 - few["low"]], rel=1e-6)
+    # Many enough: symmetric in log odds.
+    odds = [x / (1 - x) for x in seen_in_a_thousand(0.3, "absent")[["low", "after", "high"]]]
+    assert odds[0] * odds[2] == pytest.approx(odds[1] ** 2)
+    assert np.isnan(seen_in_a_thousand(0.3, "absent", strength=0)["low"])
+
+
+def test_nobody_of_a_thousand_is_written_as_so_many_people(tmp_path):
+    """A one-sided interval read back as a spread would weigh as thirty times the people."""
+    path = tmp_path / "small.yaml"
+    path.write_text(
+        "name: small\nparts:\n  cause:\n    gout: {group: underlying, table: {p: 0.5, expert: x, spread: 4}}\n"
+        "  history:\n    fever: {noisy_or: {expert: x, gout: 0.3, leak: {p: 0.001, spread: 20}}}\n"
+    )
+    model = bayesnet.load(path)
+    frame = pd.DataFrame({"gout": ["absent"] * 1000, "fever": ["absent"] * 1000})
+    fitted = model.fit(frame, learn=["fever/leak"], intervals=True)
+    (leak,) = (p for p in fitted.document.parameters if p.key == ("leak",))
+    assert leak.spread == pytest.approx(1020, rel=0.02)
+    again = fitted.fit(frame, learn=["fever/leak"], intervals=True)
+    (leak,) = (p for p in again.document.parameters if p.key == ("leak",))
+    assert leak.spread == pytest.approx(2020, rel=0.03)

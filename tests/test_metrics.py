@@ -65,6 +65,8 @@ def test_scores_are_those_of_scikit_learn():
     # Ties count against it.
     assert top_k([[1.0, 1.0, 0.0]], [0], 1) == 0
     assert top_k([[1.0, 1.0, 0.0]], [0], 2) == 1
+    assert top_k([[np.nan, 0.5, 0.5]], [0], 1) == 0
+    assert top_k([[np.nan, 0.5, 0.5]], [0], 3) == 0
 
 
 def test_reliability_curve_is_that_of_scikit_learn():
@@ -99,6 +101,15 @@ def test_calibration_line_recovers_a_known_one():
     assert np.isnan(calibration_line([0.2, 0.8], [0, 1]).slope)
 
 
+@pytest.mark.parametrize(("predicted", "outcome"), [
+    ([0.2, 0.3, 0.3, 0.6], [0, 0, 1, 1]), ([0.2, 0.3, 0.3, 0.6], [1, 1, 0, 0]), ([0.25] * 4, [0, 0, 0, 1]),
+])
+def test_no_calibration_slope_where_predictions_part_the_outcomes_but_for_ties(predicted, outcome):
+    line = calibration_line(predicted, outcome)
+    assert np.isnan([line.slope, line.intercept]).all()
+    assert np.isfinite(line.in_the_large)
+
+
 def test_net_benefit_by_hand():
     # Vickers & Elkin 2006: true positives / n - false positives / n * t / (1 - t).
     p, y = [0.1, 0.3, 0.6, 0.9], [0, 1, 0, 1]
@@ -120,6 +131,11 @@ def test_bootstrap_interval_covers_as_stated():
     assert 0.89 <= hits / 200 <= 0.99
     assert bootstrap_interval(lambda i: float("nan"), 5) != bootstrap_interval(lambda i: 1.0, 5)
     assert mean_interval([1, 2, 3], seed=1) == mean_interval([1, 2, 3], seed=1)
+
+
+@pytest.mark.filterwarnings("error")
+def test_no_interval_without_values():
+    assert np.isnan(mean_interval([])).all()
 
 
 def test_wrong_input_is_refused():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import re
 from itertools import pairwise
 
 import numpy as np
@@ -13,9 +14,12 @@ from bayesnet.errors import (
     ImpossibleEvidenceError,
     MissingExtraError,
     NetworkError,
+    NetworkFileError,
     Problem,
     TooLargeError,
 )
+from bayesnet.interchange.bif import parse_bif, write_bif
+from bayesnet.interchange.pgmpy import from_pgmpy
 from bayesnet.network import Network, NoisyMax, OddsRatio, Table, Variable
 from bayesnet.network.prevalence import solve_intercepts
 
@@ -159,3 +163,41 @@ def test_errors_come_home_from_another_process(error):
     assert type(again) is type(error)
     assert str(again) == str(error)
     assert vars(again) == vars(error)
+
+
+def test_any_names_are_written_in_bif_and_read_again():
+    rain = Variable("heavy rain (mm)", ("none, or a trace", "some; or {more}"))
+    wet = Variable("wet|grass", ("no", "// yes", "[1]"))
+    table = Table((rain.id,), [[0.7, 0.2, 0.1], [0.25, 0.25, 0.5]])
+    network = Network([rain, wet], {rain.id: HALF, wet.id: table}, "a {lawn}, here")
+    again = parse_bif(write_bif(network))
+    assert again == network
+    assert again.name == network.name
+
+
+@pytest.mark.parametrize("name", ['so "called"', ",", ""])
+def test_names_that_bif_cannot_hold_are_named(name):
+    network = Network([Variable("a", ("no", name))], {"a": HALF})
+    with pytest.raises(NetworkFileError, match=re.escape(f"the name {name!r} cannot be written in BIF")):
+        write_bif(network)
+
+
+@pytest.mark.parametrize(("row", "message"), [
+    ("(no) 0.5, 0.5;", r"b: the row \(no\) is given twice"),
+    ("table 0.5, 0.5, 0.5, 0.5;", "b: a table of rows that are given already"),
+])
+def test_a_row_of_a_bif_file_is_given_once(row, message):
+    network = Network([Variable("a", ("no", "yes")), Variable("b")], {"a": HALF, "b": given("a")})
+    text = write_bif(network)
+    end = "  (yes) 0.2, 0.8;\n"
+    with pytest.raises(NetworkFileError, match=message):
+        parse_bif(text.replace(end, f"{end}  {row}\n"))
+
+
+def test_what_is_no_network_of_pgmpy_is_refused():
+    from pgmpy.models import DiscreteBayesianNetwork
+
+    with pytest.raises(NetworkError, match=r"expected a network of pgmpy, .*, not NoneType"):
+        from_pgmpy(None)
+    with pytest.raises(NetworkError, match=r"(?s)node 'a' has no CPD.*node 'b' has no CPD"):
+        from_pgmpy(DiscreteBayesianNetwork([("a", "b")]))

@@ -73,7 +73,7 @@ class EncodedRows:
     Attributes
     ----------
     variables : tuple of str
-    codes : ndarray of int16
+    codes : ndarray of int32
         Shape `(patients, variables)`: which of the variable's `levels` holds; 0 is not known.
     levels : tuple of ndarray
         One a variable, shape `(levels, states)`: the likelihood of each state. The first is ones.
@@ -82,7 +82,7 @@ class EncodedRows:
     """
 
     variables: tuple[str, ...]
-    codes: npt.NDArray[np.int16]
+    codes: npt.NDArray[np.int32]
     levels: tuple[FloatArray, ...]
     people: FloatArray
 
@@ -93,15 +93,33 @@ class EncodedRows:
         """Equal rows put together, weights added; and to which of them each row went."""
         if not len(self):
             return self, np.zeros(0, np.intp)
-        packed = np.ascontiguousarray(self.codes)
+        # The fewest bytes that hold all codes: rows are compared byte by byte.
+        packed = np.ascontiguousarray(self.codes, np.min_scalar_type(self.codes.max(initial=0)))
         view = packed.view(np.dtype((np.void, packed.dtype.itemsize * packed.shape[1]))).ravel()
         _, first, inverse = np.unique(view, return_index=True, return_inverse=True)
         people = np.bincount(inverse, weights=self.people, minlength=len(first)).astype(float)
-        return EncodedRows(self.variables, packed[first], self.levels, people), inverse
+        return EncodedRows(self.variables, self.codes[first], self.levels, people), inverse
 
     def at(self, rows: npt.NDArray[np.intp]) -> EncodedRows:
         """Some of the rows."""
         return EncodedRows(self.variables, self.codes[rows], self.levels, self.people[rows])
+
+    def scaled(self) -> tuple[EncodedRows, FloatArray]:
+        """Every likelihood over its largest, so that small ones do not vanish when multiplied.
+
+        Returns
+        -------
+        rows, log_scale
+            `log_scale`: the natural log of what each row was divided by.
+        """
+        largest = [x.max(axis=1) for x in self.levels]
+        by = [np.where(m > 0, m, 1.0) for m in largest]
+        levels = tuple(x / m[:, None] for x, m in zip(self.levels, by, strict=True))
+        log_scale = np.zeros(len(self))
+        for i, m in enumerate(by):
+            if (m != 1).any():
+                log_scale += np.log(m)[self.codes[:, i]]
+        return EncodedRows(self.variables, self.codes, levels, self.people), log_scale
 
     def likelihood(self, variable: str) -> FloatArray:
         """What each row says of one variable, shape `(patients, states)`."""
@@ -427,6 +445,7 @@ def expected_counts(
         return plan.counts(rows, tables, threads)
     if set(rows.variables) != set(plan.observed):
         raise ValueError("the rows are not over the observed variables of the plan")
+    rows, log_scale = rows.scaled()
     program, layout, lanes = plan.program, plan.layout, len(TILE)
     tiles = _tiles(plan, rows, lanes)
     programs = [plan.of_stratum(s) for s in tiles.strata]
@@ -438,7 +457,7 @@ def expected_counts(
             constants[:, at : at + values[node].shape[1]] = values[node]
 
     column = {v: i for i, v in enumerate(rows.variables)}
-    codes = np.zeros((len(rows), len(program.variables)), np.int16)
+    codes = np.zeros((len(rows), len(program.variables)), np.int32)
     levels = []
     for i, (v, size) in enumerate(zip(program.variables, program.sizes, strict=True)):
         if v in column:
@@ -475,7 +494,7 @@ def expected_counts(
     with np.errstate(divide="ignore"):
         log_evidence[tiles.order] = np.log(evidence) + exponent * np.log(2.0)
     derivatives = _table_derivatives(plan, values, sums.sum(axis=0))
-    return Counts(_counted(plan, programs, numbers, derivatives), log_evidence)
+    return Counts(_counted(plan, programs, numbers, derivatives), log_evidence + log_scale)
 
 
 def _numbers(plan: CountPlan, tables: Tables) -> dict[str, list[FloatArray]]:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from bayesnet.errors import EvidenceError, ImpossibleEvidenceError
 from bayesnet.inference.sampling import draw_states, given_parents
 from bayesnet.network import Network
 from bayesnet.network.factor import FloatArray
@@ -58,6 +59,7 @@ def weighted_samples(
     vectors : mapping id -> ndarray
         Likelihoods of the states of what is known.
     targets : iterable of str
+        A name that comes twice counts once.
     samples : int
         Weighted patients to draw.
     seed : int
@@ -65,38 +67,53 @@ def weighted_samples(
 
     Raises
     ------
-    ValueError
+    EvidenceError
+        For less than one sample.
+    ImpossibleEvidenceError
         When no drawn patient is compatible with the evidence.
     """
+    if samples < 1:
+        raise EvidenceError([f"samples={samples}: expected at least 1 patient to draw"])
     rng = np.random.default_rng(seed)
-    wanted = list(targets)
+    wanted = list(dict.fromkeys(targets))
     relevant = network.ancestors([*wanted, *vectors])
     order = [v for v in network.topological_order if v in relevant]
     sums = {v: np.zeros(len(network[v])) for v in wanted}
     squares = {v: np.zeros(len(network[v])) for v in wanted}
     total = total_squares = 0.0
+    scaled = {v: x / x.max() if x.any() else x for v, x in vectors.items()}
+    # Weights are kept over the largest so far, or those of rare evidence would vanish.
+    largest = -np.inf
     left = samples
     while left > 0:
         n = min(BLOCK, left)
         left -= n
-        weight = np.ones(n)
+        log_weight = np.zeros(n)
         states: dict[str, npt.NDArray[np.intp]] = {}
         for v in order:
             rows = given_parents(network, v, states, n)
-            if v in vectors:
-                rows = rows * vectors[v]
+            if v in scaled:
+                rows = rows * scaled[v]
                 mass = rows.sum(axis=1)
-                weight *= mass
+                with np.errstate(divide="ignore"):
+                    log_weight += np.log(mass)
                 rows = np.where(mass[:, None] > 0, rows, 1.0)
             states[v] = draw_states(rows, rng)
-        total += float(weight.sum())
-        total_squares += float((weight**2).sum())
+        top = max(largest, float(log_weight.max()))
+        if not np.isfinite(top):
+            continue
+        weight, before = np.exp(log_weight - top), np.exp(largest - top)
+        largest = top
+        total = total * before + float(weight.sum())
+        total_squares = total_squares * before**2 + float((weight**2).sum())
         for v in wanted:
             size = len(network[v])
-            sums[v] += np.bincount(states[v], weights=weight, minlength=size)
-            squares[v] += np.bincount(states[v], weights=weight**2, minlength=size)
+            seen = np.bincount(states[v], weights=weight, minlength=size)
+            sums[v] = sums[v] * before + seen
+            seen = np.bincount(states[v], weights=weight**2, minlength=size)
+            squares[v] = squares[v] * before**2 + seen
     if total == 0:
-        raise ValueError(
+        raise ImpossibleEvidenceError(
             f"none of {samples:,} drawn patients fits the evidence; it may be impossible, or so "
             "rare that more samples are needed"
         )
@@ -110,6 +127,7 @@ def weighted_samples(
         ) / total
         for v, p in posteriors.items()
     }  # fmt: skip
+    log_scale = largest + sum(float(np.log(x.max())) for x in vectors.values())
     return Estimate(
-        posteriors, errors, float(np.log(total / samples)), total**2 / total_squares
+        posteriors, errors, float(np.log(total / samples)) + log_scale, total**2 / total_squares
     )

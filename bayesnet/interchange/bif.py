@@ -21,6 +21,10 @@ _TOKEN = re.compile(
     r"""(?P<skip>\s+|//[^\n]*|/\*.*?\*/)|(?P<punct>[{}()\[\]|,;])|"(?P<quoted>[^"]*)"|(?P<word>[^\s{}()\[\]|,;"]+)""",
     re.DOTALL,
 )
+#: What needs no quotation marks: no comment, and nothing that ends a word.
+_WORD = re.compile(r"""(?!//|/\*)[^\s{}()\[\]|,;"]+""")
+#: Read as a sign even in quotation marks, or as the end of the text.
+_NO_NAMES = ("", *"{}()[]|,;")
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,12 +186,16 @@ def _probability(tokens: _Tokens, variables: dict[str, Variable]) -> tuple[str, 
     sizes = [len(variables[p]) for p in parents]
     size = len(variables[child])
     table = np.full((*sizes, size), np.nan)
+    given: set[tuple[int, ...]] = set()
     while tokens.peek() != "}":
         token = tokens.next()
         if token.text == "table":
             values = _numbers(tokens)
             if len(values) != table.size:
                 tokens.fail(f"{child}: {len(values)} numbers, expected {table.size}", token.line)
+            if given:
+                tokens.fail(f"{child}: a table of rows that are given already", token.line)
+            given.update(np.ndindex(*sizes))
             # A flat table runs over the child first, then over the parents.
             table = np.moveaxis(np.reshape(values, (size, *sizes)), 0, -1)
         elif token.text == "default":
@@ -211,6 +219,10 @@ def _probability(tokens: _Tokens, variables: dict[str, Variable]) -> tuple[str, 
                         state.line,
                     )
                 index.append(known.index(state.text))
+            if tuple(index) in given:
+                row_name = ", ".join(s.text for s in states)
+                tokens.fail(f"{child}: the row ({row_name}) is given twice", token.line)
+            given.add(tuple(index))
             row = _numbers(tokens)
             if len(row) != size:
                 tokens.fail(f"{child}: {len(row)} numbers, expected {size}", token.line)
@@ -250,31 +262,49 @@ def read_bif(path: Path) -> Network:
 def write_bif(network: Network) -> str:
     """BIF text of `network`, every distribution as its full table.
 
+    Names that are more than a word are quoted.
+
     Raises
     ------
+    NetworkFileError
+        For names that BIF cannot hold: empty, with a quotation mark, or a single bracket or comma.
     TooLargeError
         When a noisy-MAX has too many parents to be written as a table.
     """
-    lines = [f"network {network.name or 'unknown'} {{", "}"]
+    used = [network.name or "unknown", *(x for v in network.variables.values() for x in (v.id, *v.states))]
+    written = {name: _written(name) for name in used}
+    bad = [name for name, text in written.items() if not text]
+    if bad:
+        raise NetworkFileError([
+            f"the name {name!r} cannot be written in BIF, which has no sign for it: choose another" for name in bad
+        ])
+    lines = [f"network {written[network.name or 'unknown']} {{", "}"]
     for v in network.variables.values():
         lines += [
-            f"variable {v.id} {{",
-            f"  type discrete [ {len(v)} ] {{ {', '.join(v.states)} }};",
+            f"variable {written[v.id]} {{",
+            f"  type discrete [ {len(v)} ] {{ {', '.join(written[s] for s in v.states)} }};",
             "}",
         ]
     for v in network.variables.values():
         parents = network.parents(v.id)
-        given = f" | {', '.join(parents)}" if parents else ""
-        lines.append(f"probability ( {v.id}{given} ) {{")
+        given = f" | {', '.join(written[p] for p in parents)}" if parents else ""
+        lines.append(f"probability ( {written[v.id]}{given} ) {{")
         table = network.table(v.id)
         if not parents:
             lines.append(f"  table {', '.join(map(repr, map(float, table)))};")
         else:
             for index in itertools.product(*(range(n) for n in network.sizes(parents))):
                 names = ", ".join(
-                    network[p].states[i] for p, i in zip(parents, index, strict=True)
+                    written[network[p].states[i]] for p, i in zip(parents, index, strict=True)
                 )
                 row = ", ".join(repr(float(x)) for x in table[index])
                 lines.append(f"  ({names}) {row};")
         lines.append("}")
     return "\n".join(lines) + "\n"
+
+
+def _written(name: str) -> str:
+    """A name as a word or in quotation marks; empty if it cannot be read back."""
+    if _WORD.fullmatch(name):
+        return name
+    return "" if '"' in name or name in _NO_NAMES else f'"{name}"'

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from bayesnet.errors import NetworkError
 from bayesnet.network import Network, NoisyMax, Table, Variable
 from bayesnet.network.distributions import max_convolution
 from bayesnet.network.factor import FloatArray
@@ -83,12 +84,26 @@ def from_pgmpy(model: Any) -> Network:
     ----------
     model : pgmpy.models.DiscreteBayesianNetwork
         Every node needs a CPD. State names are turned into strings.
+
+    Raises
+    ------
+    NetworkError
+        For what is no such network, and naming every node without a table.
     """
+    if not (hasattr(model, "nodes") and hasattr(model, "get_cpds")):
+        raise NetworkError([
+            f"expected a network of pgmpy, such as a DiscreteBayesianNetwork, not {type(model).__name__}"
+        ])
+    cpds = {node: model.get_cpds(node) for node in model.nodes()}
+    problems = [
+        f"node {node!r} has no CPD; add one with model.add_cpds(...)" if cpd is None
+        else f"node {node!r} has a {type(cpd).__name__}; only tables (TabularCPD) can be read"
+        for node, cpd in cpds.items() if not hasattr(cpd, "to_factor")
+    ]
+    if problems:
+        raise NetworkError(problems)
     variables, tables = [], {}
-    for node in model.nodes():
-        cpd = model.get_cpds(node)
-        if cpd is None:
-            raise ValueError(f"node {node!r} has no CPD; add one with model.add_cpds(...)")
+    for node, cpd in cpds.items():
         parents = [p for p in cpd.variables if p != node]
         values = np.asarray(cpd.to_factor().values, dtype=np.float64)
         axes = [cpd.variables.index(p) for p in parents] + [cpd.variables.index(node)]

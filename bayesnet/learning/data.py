@@ -19,7 +19,7 @@ from bayesnet.network.factor import FloatArray
 if TYPE_CHECKING:
     from bayesnet.model import Model
 
-__all__ = ["encode_frame", "log_probability", "rows_seen", "with_selection"]
+__all__ = ["encode_frame", "log_probability", "rows_seen", "with_selection", "without"]
 
 #: Reasons that an error names when too many rows cannot be read.
 MOST_REASONS = 5
@@ -108,8 +108,12 @@ def _people(
         if weights not in names:
             raise CohortError([f"no weight column {weights!r}.{did_you_mean(weights, names)}"])
         given = np.asarray(frame[weights], dtype=object)
-    else:
+    elif isinstance(weights, Iterable):
         given = np.asarray(list(weights), dtype=object)
+    else:
+        raise CohortError([
+            f"weights={weights!r}: expected the name of a column, or one number for each of the {rows} rows"
+        ])
     try:
         people = given.astype(float)
     except (TypeError, ValueError) as error:
@@ -130,18 +134,18 @@ def _rows(
     network: Network, variables: Sequence[str], encoded: Encoded, people: FloatArray
 ) -> EncodedRows:
     """Level 0 is not known, then one level a state, then one for each distinct likelihood."""
-    codes = np.empty((len(people), len(variables)), np.int16)
+    codes = np.empty((len(people), len(variables)), np.int32)
     levels = []
     for i, v in enumerate(variables):
         size = len(network[v])
         level = np.concatenate([np.ones((1, size)), np.eye(size)])
-        code = encoded.codes[:, i].astype(np.int16) + 1
+        code = encoded.codes[:, i].astype(np.int32) + 1
         if i in encoded.likelihoods:
             vectors = encoded.likelihoods[i].copy()
             known = code > 0
             vectors[known] *= level[code[known]]
             distinct, index = np.unique(vectors, axis=0, return_inverse=True)
-            level, code = np.concatenate([np.ones((1, size)), distinct]), (index.ravel() + 1).astype(np.int16)
+            level, code = np.concatenate([np.ones((1, size)), distinct]), (index.ravel() + 1).astype(np.int32)
         codes[:, i] = code
         levels.append(level)
     return EncodedRows(tuple(variables), codes, tuple(levels), people)
@@ -150,8 +154,17 @@ def _rows(
 def with_selection(network: Network, rows: EncodedRows, variable: str, chosen: FloatArray) -> EncodedRows:
     """The rows with what is known of everybody: `variable` is among the `chosen` states."""
     level = np.stack([np.ones(len(chosen)), chosen])
-    codes = np.concatenate([rows.codes, np.ones((len(rows), 1), np.int16)], axis=1)
+    codes = np.concatenate([rows.codes, np.ones((len(rows), 1), np.int32)], axis=1)
     return EncodedRows((*rows.variables, variable), codes, (*rows.levels, level), rows.people)
+
+
+def without(rows: EncodedRows, variable: str) -> EncodedRows:
+    """The rows without the column of `variable`."""
+    keep = [i for i, v in enumerate(rows.variables) if v != variable]
+    return EncodedRows(
+        tuple(rows.variables[i] for i in keep), rows.codes[:, keep],
+        tuple(rows.levels[i] for i in keep), rows.people,
+    )
 
 
 def rows_seen(

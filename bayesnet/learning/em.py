@@ -29,6 +29,7 @@ from bayesnet.inference.counts import (
 )
 from bayesnet.learning.acceleration import Path
 from bayesnet.learning.local import Local
+from bayesnet.learning.selection import LearningError
 from bayesnet.network.factor import FloatArray
 
 __all__ = ["Patients", "Progress", "Trace", "climb"]
@@ -65,7 +66,7 @@ class Patients:
         # Rows that count for nobody may say nothing.
         chosen = levels[at][rows.codes[int(rows.people.argmax()), at]]
         levels[at] = np.stack([np.ones(len(chosen)), (chosen == 0).astype(float)])
-        codes = np.zeros((1, len(rows.variables)), np.int16)
+        codes = np.zeros((1, len(rows.variables)), np.int32)
         codes[0, at] = 1
         return cls(merged, where, EncodedRows(rows.variables, codes, tuple(levels), np.ones(1)))
 
@@ -74,6 +75,10 @@ class Patients:
         """How many there are, by weight."""
         return float(self.rows.people.sum())
 
+    def possible(self, found: Counts) -> float:
+        """How many of them have findings that are possible, by weight."""
+        return float(self.rows.people[np.isfinite(found.log_evidence)].sum())
+
     def counts(
         self, plan: CountPlan | StratifiedCounts, locals_: Mapping[str, Local], threads: int | None = None
     ) -> tuple[dict[str, list[FloatArray]], float, Counts]:
@@ -81,7 +86,7 @@ class Patients:
         tables = {v: x.tables() for v, x in locals_.items()}
         found = expected_counts(plan, self.rows, tables, threads)
         possible = np.isfinite(found.log_evidence)
-        people = float(self.rows.people[possible].sum())
+        people = self.possible(found)
         likelihood = float(self.rows.people[possible] @ found.log_evidence[possible])
         if self.unselected is None:
             return found.tables, likelihood, found
@@ -108,12 +113,15 @@ class Trace:
         Whether the last step of EM gained less than the tolerance.
     impossible : ndarray of int
         Rows of probability zero; they were left out.
+    people : float
+        Whose likelihood it is: all but those that are impossible, by weight.
     """
 
     log_likelihood: FloatArray
     log_prior: FloatArray
     converged: bool
     impossible: np.ndarray[tuple[int], np.dtype[np.intp]]
+    people: float
 
     @property
     def log_posterior(self) -> FloatArray:
@@ -189,14 +197,20 @@ def climb(
                 f"the log posterior fell by {-gain:.3g}: please report this with the model and data"
             )
         if on_progress:
-            on_progress(len(prior) - 1, point.log_posterior, gain / patients.people)
+            on_progress(len(prior) - 1, point.log_posterior, gain / people)
         return gain
 
     here = look(dict(locals_))
+    people = patients.possible(here.found)
+    if not people > 0:
+        raise LearningError(
+            "every row is impossible under the model, so there is nothing to learn from; "
+            "`model.posterior(evidence=...)` of one of them names the findings that clash"
+        )
     keep(here)
     path = Path()
     gain = float("inf")
-    enough = tolerance * patients.people
+    enough = tolerance * people
     converged = False
     while not converged and len(prior) <= iterations:
         by_em = here.next()
@@ -216,4 +230,4 @@ def climb(
     found = here.found
     state, counts = here.state, here.counts
     impossible = np.flatnonzero(~np.isfinite(found.log_evidence)[patients.where])
-    return state, counts, Trace(np.array(likelihood), np.array(prior), converged, impossible)
+    return state, counts, Trace(np.array(likelihood), np.array(prior), converged, impossible, people)

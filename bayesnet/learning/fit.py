@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from numbers import Real
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
@@ -16,7 +17,7 @@ from bayesnet.diagnosis.words import parameter_words
 from bayesnet.errors import did_you_mean
 from bayesnet.inference import likelihood_of
 from bayesnet.inference.counts import EncodedRows, StratifiedCounts
-from bayesnet.learning.data import encode_frame, rows_seen, with_selection
+from bayesnet.learning.data import encode_frame, rows_seen, with_selection, without
 from bayesnet.learning.em import Patients, Progress, Trace, climb
 from bayesnet.learning.information import learned_intervals
 from bayesnet.learning.local import Local, local_of, parameters_of
@@ -124,8 +125,8 @@ class Learning:
             f"Learned from {self.source}: {self.rows:,} rows, {self.people:,.6g} people"
             + (f", all selected for {self.selected}" if self.selected else ""),
             f"{len(likelihood) - 1} iterations{'' if t.converged else ' (not converged)'}; log "
-            f"likelihood a person {likelihood[0] / self.people:.5f} -> "
-            f"{likelihood[-1] / self.people:.5f}",
+            f"likelihood a person {likelihood[0] / t.people:.5f} -> "
+            f"{likelihood[-1] / t.people:.5f}",
             f"{len(self.moved)} of {len(self.changes)} numbers changed; for most people:",
         ]
         for r in self.moved.head(10).to_dict("records"):
@@ -207,7 +208,8 @@ def fit(
     selected : mapping, optional
         What all these people were selected for, one variable. In a clinical model it is the outcome
         (PT failed) unless the table has a column for it in which people differ; `{}` for people who
-        were not selected.
+        were not selected. Empty cells do not differ: where all others say that therapy failed, or all
+        are empty, it is taken to have failed in those people too.
     errors : str
         `raise`: a row that is not understood is an error that lists all of them; `drop`: such rows
         are left out and counted.
@@ -236,8 +238,8 @@ def fit(
     ------
     CohortError, LearningError
     """
-    if strength < 0 or not np.isfinite(strength):
-        raise LearningError(f"strength={strength}: expected a number of at least 0 (1: as published)")
+    if isinstance(strength, bool) or not isinstance(strength, Real) or not 0 <= strength < np.inf:
+        raise LearningError(f"strength={strength!r}: expected a number of at least 0 (1: as published)")
     if iterations < 1 or starts < 1:
         raise LearningError("iterations and starts must be at least 1")
     network = model.network
@@ -247,7 +249,7 @@ def fit(
     if errors not in ("raise", "drop"):
         raise LearningError(f"errors={errors!r}: expected raise or drop")
     rows, bad = encode_frame(network, data, weights, mapping, drop_bad=errors == "drop", most_bad=most_bad)
-    given = _selection(model, selected, rows)
+    given, rows = _selection(model, selected, rows)
     columns = mapping.columns if mapping is not None else network.variables
     named = {weights} if isinstance(weights, str) else set()
     names = getattr(data, "column_names", None) or list(getattr(data, "columns", ()))
@@ -299,18 +301,28 @@ def fit(
     return _rebuilt(model, new, report, learned, strength)
 
 
-def _selection(model: Model, selected: Mapping[str, Any] | None, rows: EncodedRows) -> str | None:
+def _selection(
+    model: Model, selected: Mapping[str, Any] | None, rows: EncodedRows
+) -> tuple[str | None, EncodedRows]:
+    """What everybody was selected by, and the rows: a column for it then says the same of everybody."""
     outcome = getattr(model, "outcome", None)
     if selected is None:
         if outcome is None or outcome not in rows.variables:
-            return outcome
+            return outcome, rows
         column = rows.variables.index(outcome)
-        codes = rows.codes[rows.people > 0, column]
-        failed = rows.levels[column][codes[0]]
+        levels, codes = rows.levels[column], rows.codes[:, column]
+        says = (levels != levels[:, :1]).any(axis=1) | ~levels.any(axis=1)
+        known = np.unique(codes[(rows.people > 0) & says[codes]])
+        if not len(known):
+            return str(outcome), without(rows, outcome)
         # A column that says of everybody that therapy failed says how they were chosen.
-        return str(outcome) if (codes == codes[0]).all() and failed[0] == 0 else None
+        if len(known) > 1 or levels[known[0], 0] != 0:
+            return None, rows
+        filled = rows.codes.copy()
+        filled[~says[codes], column] = known[0]
+        return str(outcome), replace(rows, codes=filled)
     if not selected:
-        return None
+        return None, rows
     if len(selected) > 1:
         raise LearningError("selected: name one variable that everybody was selected by")
     (variable,) = selected
@@ -320,7 +332,7 @@ def _selection(model: Model, selected: Mapping[str, Any] | None, rows: EncodedRo
         )
     if variable in rows.variables:
         raise LearningError(f"selected: the table has a column {variable}; drop one of the two")
-    return str(variable)
+    return str(variable), rows
 
 
 def _chosen(variable: Variable, what: Any) -> FloatArray:
@@ -438,7 +450,13 @@ def _rebuilt(
 def _new_spread(p: Parameter, row: Mapping[Any, Any], strength: float) -> Any:
     """The interval where there is one; else the old weight and the people with nothing hidden."""
     if np.isfinite(row["low"]) and not isinstance(p.value, Mapping):
-        return (float(row["low"]), float(row["high"]))
+        low, high, value = (float(row[k]) for k in ("low", "high", "after"))
+        at_low, at_high = np.isclose(low, value, rtol=1e-6), np.isclose(1 - high, 1 - value, rtol=1e-6)
+        if low < high and (at_low or at_high):
+            # Next to 0 or 1 an interval has one side only; so many people nobody of whom was affected.
+            far = high if at_low else 1 - low
+            return round(float(np.log(0.025) / np.log1p(-far)) - 1, 1)
+        return (low, high)
     if isinstance(p.spread, int | float) and np.isfinite(row["known"]):
         return round(strength * float(p.spread) + float(row["known"]), 1)
     return None if isinstance(p.spread, tuple) and not _within(p.spread, row["after"]) else p.spread

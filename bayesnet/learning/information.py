@@ -3,6 +3,12 @@
 The observed information is minus the derivative of the score, and the score of incomplete data is
 that of the expected complete data at the same numbers (Louis 1982, J R Stat Soc B 44:226). Central
 differences of the exact score give it, two passes over the data a coordinate.
+
+Near 0 and 1 the log posterior is not a parabola in log odds: with nobody affected of a thousand, the
+curvature there says next to nothing. The variance in log odds is that of a proportion p of some
+number n of people, v = 1 / (n p (1 - p)); where n p or n (1 - p) is small, the interval is that of
+n p people of n who were affected, with all proportions alike beforehand (Bayes 1763; a beta
+distribution).
 """
 
 from __future__ import annotations
@@ -24,6 +30,8 @@ __all__ = ["learned_intervals"]
 
 #: Step in log odds of the central differences.
 STEP = 1e-4
+#: With fewer expected people on either side, an interval is that of a beta distribution.
+FEW_PEOPLE = 5.0
 
 _Blocks = list[tuple[str, int, int]]
 
@@ -44,8 +52,9 @@ def learned_intervals(
     Returns
     -------
     dict (label, states) -> (low, high)
-        Symmetric in log odds (probabilities) or logs (odds ratios). Nan where the data and the prior
-        together leave a number open.
+        Symmetric in logs (odds ratios) or log odds (probabilities; of a beta distribution where they
+        rest on fewer than five people). Nan where the data and the prior together leave a number open,
+        or have driven it to 0 or 1.
     """
     blocks: _Blocks = []
     start = 0
@@ -79,19 +88,37 @@ def learned_intervals(
     variance = np.einsum("ni,ij,nj->n", slope, covariance, slope)
     # Directions that neither data nor prior settle have no variance in a pseudo-inverse.
     values, vectors = np.linalg.eigh(information)
-    open_ = vectors[:, values <= 1e-9 * max(values.max(), 1.0)]
+    open_ = vectors[:, values <= 1e-9 * values.max(initial=1.0)]
     unsettled = np.abs(slope @ open_).max(axis=1, initial=0.0) > 1e-6
-    width = _quantile(level) * np.sqrt(np.where(unsettled | (variance < 0), np.nan, variance))
+    variance = np.where(unsettled | (variance < 0), np.nan, variance)
+    at_first = values_of(network, learned)
+    before = {(label, "/".join(path)): x for label, v in at_first.items() for path, x in leaves(v)}
     found = {}
-    for (name, value, is_ratio), w in zip(numbers, width, strict=True):
+    for (name, value, is_ratio), v in zip(numbers, variance, strict=True):
         if is_ratio:
+            w = _quantile(level) * np.sqrt(v)
             found[name] = (float(value * np.exp(-w)), float(value * np.exp(w)))
         elif 0 < value < 1:
-            x = np.log(value / (1 - value))
-            found[name] = (float(1 / (1 + np.exp(w - x))), float(1 / (1 + np.exp(-w - x))))
+            found[name] = _of_probability(value, float(v), level)
         else:
-            found[name] = (value, value)
+            found[name] = (value, value) if value == before[name] else (np.nan, np.nan)
     return found
+
+
+def _of_probability(p: float, variance: float, level: float) -> tuple[float, float]:
+    """The interval of a probability whose log odds have this variance."""
+    from scipy.special import betaincinv
+
+    if not variance > 0:
+        return (p, p) if variance == 0 else (np.nan, np.nan)
+    people = 1 / (variance * p * (1 - p))
+    if people * min(p, 1 - p) >= FEW_PEOPLE:
+        x, w = np.log(p / (1 - p)), _quantile(level) * np.sqrt(variance)
+        return (float(1 / (1 + np.exp(w - x))), float(1 / (1 + np.exp(-w - x))))
+    a, b = people * p + 1, people * (1 - p) + 1
+    low, high = (float(betaincinv(a, b, tail)) for tail in ((1 - level) / 2, (1 + level) / 2))
+    # The tail that an interval leaves out may hold the estimate, next to 0 or 1.
+    return (min(low, p), max(high, p))
 
 
 def _quantile(level: float) -> float:

@@ -10,11 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from numbers import Real
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from bayesnet.diagnosis.naming import closest, known_as
+from bayesnet.diagnosis.naming import closest, finding_ids, known_as
 from bayesnet.errors import EvidenceError, Problem, did_you_mean
 from bayesnet.inference import compile_program, likelihoods_of, run, stack_rows
 from bayesnet.learning.rewrite import derived, values_of
@@ -61,10 +62,12 @@ def recalibrate(
     ----------
     model : Model or DiagnosticModel
     frequencies : mapping
-        Variable id -> how often it is present, or `{state: share}` for its states (those left out
-        share what remains as they did before).
+        Variable id or label -> how often it is present, or `{state: share}` for its states. Those left
+        out share what remains as they did before: exactly so where nothing acts on the variable and
+        nothing is given, else nearly, because what moves is how common its states are when nothing
+        explains them.
     given : mapping, optional
-        Among whom: findings as for `posterior`, for example `{"pt_failure": True}` for a clinic that
+        Among whom: findings as for `diagnose`, for example `{"pt_failure": True}` for a clinic that
         counts those who come back. Everybody by default.
     source : str
         What to name where the numbers are cited.
@@ -76,12 +79,15 @@ def recalibrate(
     Raises
     ------
     EvidenceError
-        For unknown variables and states, shares outside 0 to 1, or impossible `given`.
+        For unknown variables and states, shares outside 0 to 1, or one variable named twice.
+    ImpossibleEvidenceError
+        When nobody can be as `given` says.
     LearningError
         When a frequency cannot be reached by its own number; the message says how far it goes.
     """
     network = model.network
-    vectors = likelihoods_of(network, given or {})
+    given = finding_ids(network, {} if given is None else given)
+    vectors = likelihoods_of(network, given)
     targets = _targets(model, frequencies, given)
     moving = [t.variable for t in targets]
     # An odds-ratio variable below one that moves keeps its prevalence: its intercepts move.
@@ -94,6 +100,8 @@ def recalibrate(
         network, observed, free=[*moving, *below], order=model.strata.order
     )
     row = stack_rows(program, [vectors])
+    if not np.isfinite(run(program, row, ()).log_evidence[0]):
+        raise model.impossible(vectors)
 
     def at(shifts: FloatArray) -> Network:
         new = {}
@@ -124,6 +132,8 @@ def recalibrate(
     point = np.zeros(sum(len(t.states) for t in targets))
     size = len(point)
     gap = gaps([point])[0]
+    if not np.isfinite(gap).all():
+        raise _settled(network, targets, gap)
     for _ in range(100):
         if np.abs(gap).max() < 1e-11:
             break
@@ -152,7 +162,13 @@ def _targets(
 ) -> list[_Target]:
     network = model.network
     problems: list[Problem | str] = []
-    found = []
+    found: list[_Target] = []
+    named_as: dict[str, str] = {}
+    if not isinstance(frequencies, Mapping):
+        raise EvidenceError([
+            "frequencies must be a mapping such as {'osteoporosis': 0.1}, "
+            f"not {type(frequencies).__name__}"
+        ])
     if not frequencies:
         raise LearningError("no frequencies: give at least one, for example {'osteoporosis': 0.1}")
     for name, value in frequencies.items():
@@ -160,6 +176,10 @@ def _targets(
         if v is None:
             problems.append(f"unknown variable {name!r}.{closest(network, network.variables, name)}")
             continue
+        if v in named_as:
+            problems.append(f"{named_as[v]!r} and {name!r} are the same variable: write one of them")
+            continue
+        named_as[v] = name
         if given and v in given:
             problems.append(f"{v} is both a frequency and given")
             continue
@@ -168,6 +188,9 @@ def _targets(
             problems.append(f"{v} is a test: state how common what it tests for is, not its result")
             continue
         if isinstance(value, Mapping):
+            if not value:
+                problems.append(f"{v}: no shares; give one for a state, of {', '.join(variable.states)}")
+                continue
             unknown = [s for s in value if s not in variable.states]
             problems += [f"{v}: unknown state {s!r}.{did_you_mean(s, variable.states)}" for s in unknown]
             stated = {s: value[s] for s in value if s not in unknown}
@@ -178,7 +201,7 @@ def _targets(
             continue
         shares = {}
         for s, x in stated.items():
-            if isinstance(x, bool) or not isinstance(x, int | float) or not 0 < x < 1:
+            if isinstance(x, bool) or not isinstance(x, Real) or not 0 < float(x) < 1:
                 problems.append(f"{v}: a share lies between 0 and 1 (both excluded), not {x!r}")
             else:
                 shares[s] = float(x)
@@ -219,6 +242,17 @@ def _tilted(d: Distribution, shift: FloatArray) -> Distribution:
         return replace(d, none=tilt(d.none))
     assert isinstance(d, OddsRatio)
     return replace(d, prevalence=tilt(d.prevalence))
+
+
+def _settled(network: Network, targets: Sequence[_Target], gap: FloatArray) -> LearningError:
+    """A state that is impossible or certain stays so: no log odds can be moved."""
+    i = int(np.flatnonzero(~np.isfinite(gap))[0])
+    t, s = [(t, s) for t in targets for s in t.states][i]
+    is_so = "certain" if gap[i] > 0 else "impossible"
+    return LearningError(
+        f"{t.variable}={network[t.variable].states[s]} is {is_so} under the model among those asked "
+        f"about, so that it cannot be {t.wanted[s]:.4g} of them: leave it out, or change what is given"
+    )
 
 
 def _unreached(network: Network, targets: Sequence[_Target], gap: FloatArray) -> LearningError:

@@ -54,9 +54,14 @@ def chosen_parameters(
     Raises
     ------
     LearningError
-        For a word that names nothing.
+        For a word that names nothing, or where nothing is left.
     """
     wanted = _named(network, parameters, learn)
+    if not wanted:
+        raise LearningError(
+            f"learn={learn!r} chooses no parameter of this model. "
+            f"Expected all, {', '.join(KINDS)}, a variable, or variable/parent"
+        )
     kept = _named(network, parameters, keep)
     found = tuple(p for i, p in enumerate(parameters) if i in wanted and i not in kept)
     if not found:

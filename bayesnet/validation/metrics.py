@@ -159,7 +159,8 @@ def calibration_line(predicted: ArrayLike, outcome: ArrayLike) -> CalibrationLin
     """Calibration slope and intercepts (Cox 1958; Steyerberg 2009, chapter 15).
 
     Logistic regression of the outcome on the predicted log odds. Nan where the outcomes are all
-    alike or the predictions part them completely.
+    alike; slope and intercept also where the predictions are all alike or part the outcomes
+    completely, be it with ties at the border: no finite slope is likeliest there.
     """
     from scipy.optimize import brentq
     from sklearn.linear_model import LogisticRegression
@@ -174,7 +175,7 @@ def calibration_line(predicted: ArrayLike, outcome: ArrayLike) -> CalibrationLin
         return float((1 / (1 + np.exp(-(x + shift))) - y).sum())
 
     large = float(brentq(excess, -60.0, 60.0))
-    if x[y == 1].min() > x[y == 0].max() or x[y == 1].max() < x[y == 0].min() or np.ptp(x) == 0:
+    if x[y == 1].min() >= x[y == 0].max() or x[y == 1].max() <= x[y == 0].min():
         return CalibrationLine(float("nan"), float("nan"), large)
     line = LogisticRegression(C=np.inf, solver="newton-cholesky", tol=1e-10).fit(x[:, None], y)
     return CalibrationLine(float(line.coef_[0, 0]), float(line.intercept_[0]), large)
@@ -210,7 +211,7 @@ def net_benefit(
 
 
 def top_k(scores: ArrayLike, truth: Sequence[int], k: int) -> float:
-    """Share of rows whose true column is among the `k` best; ties count against it.
+    """Share of rows whose true column is among the `k` best; ties, and nan there, count against it.
 
     Parameters
     ----------
@@ -219,7 +220,8 @@ def top_k(scores: ArrayLike, truth: Sequence[int], k: int) -> float:
     """
     s = np.asarray(scores, float)
     own = s[np.arange(len(s)), list(truth)]
-    return float(((s >= own[:, None]).sum(axis=1) <= k).mean())
+    among = (s >= own[:, None]).sum(axis=1) <= k
+    return float((among & ~np.isnan(own)).mean())
 
 
 def bootstrap_interval(
@@ -231,6 +233,8 @@ def bootstrap_interval(
 ) -> tuple[float, float]:
     """Percentile interval of a statistic over rows drawn with replacement (Efron 1979).
 
+    Nan where there are no rows, or no draw has a finite value.
+
     Parameters
     ----------
     statistic : callable
@@ -240,6 +244,8 @@ def bootstrap_interval(
     draws, seed : int
     level : float
     """
+    if not n:
+        return (float("nan"), float("nan"))
     generator = np.random.default_rng(seed)
     values = np.array([statistic(generator.integers(0, n, n)) for _ in range(draws)])
     values = values[np.isfinite(values)]
@@ -252,6 +258,6 @@ def bootstrap_interval(
 def mean_interval(
     values: ArrayLike, draws: int = 1000, seed: int = 0, level: float = 0.95
 ) -> tuple[float, float]:
-    """Percentile bootstrap interval of a mean."""
+    """Percentile bootstrap interval of a mean; nan where there are no values."""
     x = np.asarray(values, float)
     return bootstrap_interval(lambda rows: float(x[rows].mean()), len(x), draws, seed, level)

@@ -104,13 +104,11 @@ class EncodedRows:
         """Some of the rows."""
         return EncodedRows(self.variables, self.codes[rows], self.levels, self.people[rows])
 
+    @cached_property
     def scaled(self) -> tuple[EncodedRows, FloatArray]:
         """Every likelihood over its largest, so that small ones do not vanish when multiplied.
 
-        Returns
-        -------
-        rows, log_scale
-            `log_scale`: the natural log of what each row was divided by.
+        And the natural log of what each row was divided by.
         """
         largest = [x.max(axis=1) for x in self.levels]
         by = [np.where(m > 0, m, 1.0) for m in largest]
@@ -445,7 +443,7 @@ def expected_counts(
         return plan.counts(rows, tables, threads)
     if set(rows.variables) != set(plan.observed):
         raise ValueError("the rows are not over the observed variables of the plan")
-    rows, log_scale = rows.scaled()
+    rows, log_scale = rows.scaled
     program, layout, lanes = plan.program, plan.layout, len(TILE)
     tiles = _tiles(plan, rows, lanes)
     programs = [plan.of_stratum(s) for s in tiles.strata]

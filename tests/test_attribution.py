@@ -11,7 +11,7 @@ import test_modelfile
 
 import bayesnet
 from bayesnet.diagnosis.counterfactual import shared_threshold
-from bayesnet.errors import EvidenceError
+from bayesnet.errors import EvidenceError, NetworkError
 
 CAUSES = """\
 fear:
@@ -205,3 +205,35 @@ def test_shares_of_the_shipped_model_add_up(model):
     assert all(s.necessity == pytest.approx(
         model.diagnose({"age": 50, "straight_leg_raise": True})[s.cause].necessity, rel=1e-9)
         for s in found.shares)
+
+
+PROTECTED = """\
+name: small
+outcome: failed
+parts:
+  context:
+    sex: {{states: [female, male], table: {{p: {{female: 0.5, male: 0.5}}, expert: x}}}}
+  cause:
+    fear: {{group: psychosocial, table: {{p: 0.3, expert: x}}}}
+    missed:
+      group: psychosocial
+      odds_ratio:
+        prevalence: {{p: 0.4, expert: x}}
+        sex: {{or: 0.5, expert: x}}
+        fear: {{or: {fear}, expert: x}}
+  outcome:
+    failed: {{noisy_or: {{fear: {{p: 0.3, expert: x}}, missed: {{p: 0.5, expert: x}}, leak: {{p: 0.1, expert: x}}}}}}
+"""
+
+
+def test_only_what_a_cause_acts_on_may_not_be_protected(tmp_path):
+    """A sex in which a cause is rarer is the same in both worlds; a cause that spares another is not."""
+    path = tmp_path / "small.yaml"
+    path.write_text(PROTECTED.format(fear=3.0), encoding="utf-8")
+    result = bayesnet.load(path).diagnose({"sex": "male"})
+    found = result.attribution
+    assert sum(s.share for s in found.shares) == pytest.approx(found.explained)
+    assert found.explained == pytest.approx(result.success_without("fear", "missed"))
+    path.write_text(PROTECTED.format(fear=0.3), encoding="utf-8")
+    with pytest.raises(NetworkError, match="missed is made milder"):
+        bayesnet.load(path).diagnose({"sex": "male"}).attribution  # noqa: B018

@@ -2,11 +2,11 @@
 
 Every parameter has a spread: an effective sample size n (a row p of probabilities is drawn from a
 Dirichlet distribution with parameters n p) or a 95 % interval (the log odds of a probability and the
-log of an odds ratio are drawn from the two-piece normal distribution with that interval and the value
-as its median; Wallis 2014, Stat Sci 29:106). An odds ratio with a sample size has the variance 16 / n
-of the log of an evenly filled fourfold table. Prevalences of
-an odds-ratio variable are kept exact for every draw by solving the intercepts again, with the risk
-factors as common as in the model itself. All draws are rows of one batch.
+log of an odds ratio are drawn from two half-normal distributions that meet at the value, one for each
+end: half of the draws lie on either side of it, 95 % within the interval). An odds ratio with a sample
+size has the variance 16 / n of the log of an evenly filled fourfold table. Prevalences of an odds-ratio
+variable are kept exact for every draw by solving the intercepts again, with the risk factors as common
+as in the model itself. All draws are rows of one batch.
 """
 
 from __future__ import annotations
@@ -122,7 +122,7 @@ def number_state(d: Distribution, key: tuple[str, ...]) -> int:
     return 0 if isinstance(d, SensitivitySpecificity) and key == ("specificity",) else 1
 
 
-def _two_piece(
+def _halves(
     middle: float, low: float, high: float, n: int, generator: np.random.Generator
 ) -> FloatArray:
     """Draws with `middle` as their median and `low` to `high` as their 95 % interval."""
@@ -143,7 +143,7 @@ def _drawn_rows(
     if isinstance(spread, tuple) and len(row) == 2:
         low, high = (min(max(x, 1e-6), 1 - 1e-6) for x in spread)
         middle, low, high = (float(np.log(p / (1 - p))) for p in (row[state], low, high))
-        drawn = 1 / (1 + np.exp(-_two_piece(middle, low, high, n, generator)))
+        drawn = 1 / (1 + np.exp(-_halves(middle, low, high, n, generator)))
         return np.stack([1 - drawn, drawn] if state else [drawn, 1 - drawn], axis=1)
     size = WIDE if spread is None or isinstance(spread, tuple) else float(spread)
     gamma = generator.standard_gamma(size * row, size=(n, len(row)))
@@ -161,7 +161,7 @@ def _drawn_ratio(
     else:
         width = 0.5 if isinstance(spread, tuple) else 4 / np.sqrt(WIDE if spread is None else float(spread))
         low, high = -width * Z, width * Z
-    factor = np.exp(_two_piece(0.0, low, high, n, generator))
+    factor = np.exp(_halves(0.0, low, high, n, generator))
     return np.where(ratio == 1, 1.0, ratio * factor.reshape(-1, *[1] * ratio.ndim))
 
 
